@@ -1,0 +1,77 @@
+"""The exception tree: every error a user can cause or meet says what happened, to which thing, and what to do.
+
+GeoMeldError
+├── UsageError              the words were wrong: exit code 2
+│   ├── ConfigError         a configuration field does not exist or has a bad value
+│   ├── AnchorError         an anchors file or a coordinate cannot be used
+│   └── MissingExtra        an optional dependency is not installed
+├── DatasetError            a folder is no dataset, or its parts contradict each other
+│   └── CorruptFile         bytes are truncated or damaged
+├── SourceError             pixels could not be had
+│   ├── MissingProduct      the source does not hold this product at all
+│   ├── CorruptAsset        the file that was named cannot be decoded
+│   └── TransientError      trying again may help
+├── CaptionError            no caption could be written
+├── CheckpointError         a checkpoint folder cannot be read, or holds another model
+└── TrainingError           training cannot go on (a loss that is not finite)
+"""
+
+
+class GeoMeldError(Exception):
+    """Something the user should read; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class UsageError(GeoMeldError):
+    """The command or the call was given something it cannot use."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A configuration field does not exist or has a value outside its range."""
+
+
+class AnchorError(UsageError):
+    """An anchors file or one of its coordinates cannot be used."""
+
+
+class MissingExtra(UsageError):
+    """An optional dependency is not installed; the message names the extra that brings it."""
+
+
+class DatasetError(GeoMeldError):
+    """A folder is no dataset, or its parts contradict each other."""
+
+
+class CorruptFile(DatasetError):
+    """A file's bytes are truncated or damaged."""
+
+
+class SourceError(GeoMeldError):
+    """Pixels or map features could not be had from a source."""
+
+
+class MissingProduct(SourceError):
+    """The source does not hold this product at all."""
+
+
+class CorruptAsset(SourceError):
+    """An asset was found and cannot be decoded."""
+
+
+class TransientError(SourceError):
+    """The request failed in a way that trying again may cure."""
+
+
+class CaptionError(GeoMeldError):
+    """No caption could be written or verified."""
+
+
+class CheckpointError(GeoMeldError):
+    """A checkpoint folder cannot be read, or holds another model than the one asked for."""
+
+
+class TrainingError(GeoMeldError):
+    """Training cannot go on; the message names the step and the term."""

@@ -1,0 +1,1 @@
+"""Pictures: panels of a tile, maps, bars, curves, and the offline HTML page that holds them."""

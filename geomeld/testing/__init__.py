@@ -1,0 +1,5 @@
+"""Fakes that ship: small tiles, sources that fail on purpose, and tiny datasets for tests."""
+
+from geomeld.testing.tiles import fake_layer, fake_tile
+
+__all__ = ["fake_layer", "fake_tile"]
