@@ -9,7 +9,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "demo": ("geomeld.cli.demo", "the whole flow, small, on the simulated Earth, to one HTML report"),
     "simulate": (
         "geomeld.cli.simulate",
-        "write a piece of the simulated Earth as a STAC catalogue, COGs and a map extract",
+        "write a piece of the simulated Earth as STAC, COGs and a map extract",
     ),
     "anchors": ("geomeld.cli.anchors", "import or sample places and dates -> anchors.parquet"),
     "plan": ("geomeld.cli.plan", "choose the scenes of every anchor, no pixels -> plan.parquet"),
@@ -33,7 +33,7 @@ def usage() -> str:
         "usage: geomeld VERB [options]\n\n"
         "Aligned multi-sensor Earth observation tiles, verified captions and the GeoMeld-FM model.\n\n"
         f"verbs:\n{rows}\n\n"
-        "`geomeld VERB --help` lists a verb's options. Progress goes to stderr, results to stdout (--json for machines).\n"
+        "`geomeld VERB --help` lists a verb's options. Progress goes to stderr, results to stdout (--json: machines).\n"
         "Exit code: 0 done, 1 the work failed, 2 the words were wrong, 130 interrupted; any verb can be run again.\n"
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Status = Literal["supported", "contradicted", "unsupported", "unverifiable"]
-"""Outcome of one rule on one claim. Only closed-world evidence contradicts; absent map data leaves a claim unsupported."""
+"""Outcome of one rule on one claim. Only closed-world evidence contradicts; absent map data leaves it unsupported."""
 
 Severity = Literal["hard", "soft"]
 
@@ -15,7 +15,8 @@ class LandCover:
     """Shares of land cover over the valid pixels of a tile (captions study 2.1)."""
 
     shares: Mapping[str, float]
-    """Fraction 0..1 per concept (tree, shrub, grass, crop, built, bare, snow, water, wetland, mangrove, moss), descending."""
+    """Fraction 0..1 per concept (tree, shrub, grass, crop, built, bare, snow, water, wetland, mangrove,
+    moss), descending."""
     quadrants: Mapping[str, Mapping[str, float]]
     """The same per part of the tile: north-west, north-east, south-west, south-east, centre."""
     patterns: Mapping[str, str]
@@ -65,7 +66,7 @@ class Terrain:
     """Relief of a tile (captions study 2.4)."""
 
     terrain_class: str
-    """Modal geomorphon form, as published: Flat, Peak, Ridge, Shoulder, Spur, Slope, Hollow, Footslope, Valley or Pit."""
+    """Modal geomorphon form, as published: Flat, Peak, Ridge, Shoulder, Spur, Slope, Hollow, Footslope, Valley, Pit."""
     relief_class: Literal["flat", "gently undulating", "rolling", "hilly", "mountainous"]
     setting: Literal["none", "valley", "ridge", "slope", "plain"]
     relief_m: float

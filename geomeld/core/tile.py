@@ -58,7 +58,7 @@ class Layer:
     def __post_init__(self) -> None:
         if self.values.shape != self.valid.shape or self.values.ndim != 3:
             raise ValueError(
-                f"Layer values {self.values.shape} and valid {self.valid.shape} must be the same (bands, rows, columns)."
+                f"Layer values {self.values.shape} and valid {self.valid.shape} must both be (bands, rows, columns)."
             )
         if self.values.shape[0] != len(self.bands):
             raise ValueError(

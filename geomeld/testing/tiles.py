@@ -13,7 +13,7 @@ from geomeld.modalities import MODALITIES
 
 
 def fake_layer(modality: Modality, grid: Grid, tile_id: int) -> Layer:
-    """Smooth random values over the modality's display range (or over its classes), with about 2 % of pixels invalid."""
+    """Smooth random values over the modality's display range (or its classes); about 2 % of pixels are invalid."""
     rng = generator(0, f"fake-{modality.name}", tile_id)
     shape = (len(modality.bands), *grid.at(modality.gsd).shape)
     field = gaussian_filter(rng.standard_normal(shape), sigma=(0, 6, 6))
