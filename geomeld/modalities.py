@@ -49,6 +49,7 @@ MODALITIES: dict[str, Modality] = {
             dtype="float32",
             no_data=NAN,
             also_no_data=(0.0,),
+            composite=("B4", "B3", "B2"),
         ),
         Modality(
             name="sentinel1",
@@ -72,6 +73,7 @@ MODALITIES: dict[str, Modality] = {
             timing=Timing.ANCHOR,
             dtype="uint16",
             no_data=0,
+            composite=("R", "G", "B"),
         ),
         Modality(
             name="aster",

@@ -100,6 +100,8 @@ class Modality:
     """Further values that published files use for invalid pixels; read, never written."""
     linear_power: bool = False
     """Values are decibels of a power: resample as power, then convert (averaging decibels is biased)."""
+    composite: tuple[str, ...] = ()
+    """The red, green and blue bands of a natural-colour picture; empty where there is none."""
     published: bool = True
     """Part of the published sample; others are this project's additions."""
 
