@@ -5,6 +5,7 @@ import html
 import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
-STYLE = """
-:root { color-scheme: light dark; --ink: #1c2733; --dim: #5b6b7b; --paper: #ffffff; --line: #dfe5ea; --soft: #f4f7f9;
-  --accent: #1f5f8b; --good: #1b7f4b; --bad: #b3261e; --warn: #9a6700; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --dim: #9aa8b5; --paper: #10161c; --line: #2b3640;
-  --soft: #18212a; --accent: #7cc0ee; --good: #5cc98d; --bad: #ff8a80; --warn: #e3b341; } }
-* { box-sizing: border-box } body { margin: 0 auto; padding: 2rem 1.2rem 5rem; max-width: 1180px; background: var(--paper);
-  color: var(--ink); font: 16px/1.55 system-ui, "Segoe UI", Roboto, "Helvetica Neue", sans-serif }
-h1 { font-size: 2rem; margin: 0 0 .3rem } h2 { margin: 3rem 0 .6rem; padding-top: 1rem; border-top: 1px solid var(--line) }
-h3 { margin: 1.6rem 0 .4rem } p { max-width: 75ch } .lead, .note, figcaption { color: var(--dim) } figure { margin: 1rem 0 }
-figcaption { font-size: .85rem } img { max-width: 100%; height: auto; border-radius: 6px; background: #fff }
-nav a { margin-right: 1rem; white-space: nowrap } a { color: var(--accent) } .scroll { overflow-x: auto }
-table { border-collapse: collapse; margin: .6rem 0; font-size: .9rem } th, td { text-align: left; padding: .3rem .7rem;
-  border-bottom: 1px solid var(--line); vertical-align: top } th { color: var(--dim); font-weight: 600 }
-td.number { text-align: right; font-variant-numeric: tabular-nums } .cards { display: grid; gap: 1rem;
-  grid-template-columns: repeat(auto-fill, minmax(200px, 1fr)) } .card { background: var(--soft); border: 1px solid var(--line);
-  border-radius: 10px; padding: .8rem } .card img { width: 100%; image-rendering: pixelated } blockquote { margin: .6rem 0;
-  padding: .2rem 1rem; border-left: 3px solid var(--accent); font-size: 1.1rem } code { background: var(--soft);
-  padding: .1em .35em; border-radius: 4px; font-size: .9em } pre { background: var(--soft); padding: .8rem; overflow-x: auto;
-  border-radius: 8px } .supported { color: var(--good) } .contradicted { color: var(--bad) } .unsupported, .unverifiable {
-  color: var(--warn) } details { margin: .5rem 0 } summary { cursor: pointer; color: var(--accent) }
-.big { font-size: 1.6rem; font-weight: 650; display: block } mark { background: none; border-bottom: 2px solid var(--good);
-  color: inherit }
-"""
+STYLE = resources.files("geomeld.figures").joinpath("page.css").read_text(encoding="utf-8")
 
 
 class Page:
@@ -80,7 +59,8 @@ class Page:
             '<!doctype html><html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<title>{escape(self._title)}</title><style>{STYLE}</style></head><body>"
-            f'<h1>{escape(self._title)}</h1><p class="lead">{escape(self._lead)}</p><nav>{links}</nav>{body}</body></html>\n'
+            f'<h1>{escape(self._title)}</h1><p class="lead">{escape(self._lead)}</p>'
+            f"<nav>{links}</nav>{body}</body></html>\n"
         )
 
     def write(self, path: Path) -> Path:
