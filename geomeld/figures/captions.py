@@ -1,0 +1,63 @@
+"""Captions beside their claims and the evidence for them, as HTML."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from geomeld.figures.page import escape, table
+
+_GRAVITY = ("supported", "unverifiable", "unsupported", "contradicted")
+
+
+def caption_html(record: Mapping[str, Any]) -> str:
+    """The caption of a record (core `Caption` as JSON) with each claim marked by its verdict, and a table of claims,
+    rules and measured values underneath."""
+    verdicts = record.get("verdicts", [])
+    marked = _marked(record["text"], record.get("claims", []), _worst(verdicts))
+    edits = "".join(
+        f"<li><code>{escape(e.get('rule', ''))}</code> {escape(e.get('before', ''))} &rarr; {escape(e.get('after', ''))}</li>"
+        for e in record.get("edits", [])
+    )
+    changed = f"<details><summary>{len(record['edits'])} edits</summary><ul>{edits}</ul></details>" if edits else ""
+    return f"<blockquote>{marked}</blockquote>{_evidence(record)}{changed}"
+
+
+def _worst(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    worst: dict[str, str] = {}
+    for verdict in verdicts:
+        known = worst.get(verdict["claim_id"], "supported")
+        worst[verdict["claim_id"]] = max(known, verdict["status"], key=_GRAVITY.index)
+    return worst
+
+
+def _marked(text: str, claims: Sequence[Mapping[str, Any]], worst: Mapping[str, str]) -> str:
+    parts, position = [], 0
+    for claim in sorted(claims, key=lambda c: c["start"]):
+        if claim["start"] < position:
+            continue
+        parts.append(escape(text[position : claim["start"]]))
+        status = worst.get(claim["claim_id"], "unverifiable")
+        words = escape(text[claim["start"] : claim["end"]])
+        parts.append(f'<mark class="{status}" title="{escape(claim["concept"])}: {status}">{words}</mark>')
+        position = claim["end"]
+    return "".join(parts) + escape(text[position:])
+
+
+def _evidence(record: Mapping[str, Any]) -> str:
+    claims = {c["claim_id"]: c for c in record.get("claims", [])}
+    rows = [
+        (claims[v["claim_id"]]["text"], claims[v["claim_id"]]["concept"], v["rule"], v["status"], _values(v["evidence"]))
+        for v in record.get("verdicts", [])
+        if v["claim_id"] in claims
+    ]
+    return table(("words", "claim", "rule", "verdict", "measured"), rows)
+
+
+def _values(evidence: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k} = {_short(v)}" for k, v in evidence.items())
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return value if isinstance(value, str) else json.dumps(value)
