@@ -47,7 +47,9 @@ def objectives(
     """
     tokens = model.encoder(batch.values[model.config.input], visible)
     mpmae, terms = reconstruction_loss(model, tokens, batch, visible, weights.modality)
-    jepa = jepa_loss(model, teacher, tokens, batch.values[model.config.input], visible, complement(visible, model.config.patches))
+    jepa = jepa_loss(
+        model, teacher, tokens, batch.values[model.config.input], visible, complement(visible, model.config.patches)
+    )
     itc = contrast_loss(model, tokens, batch)
     total = mpmae + weights.alpha * jepa + weights.beta * itc
     terms |= {"mpmae": mpmae.detach(), "jepa": jepa.detach(), "itc": itc.detach()}

@@ -1,0 +1,1 @@
+"""GeoMeld-FM as plain modules: encoder, decoders, predictor, text encoder, and the checkpoint folder they live in."""
