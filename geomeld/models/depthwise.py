@@ -19,8 +19,8 @@ WINDOW = 2 * REACH + 1
 def depthwise(x: Tensor, weight: Tensor, bias: Tensor, sites: Sites) -> Tensor:
     """Convolve tokens (B, sites, C) with `weight` (C, 1, 7, 7) as if every hidden site of the map held zero.
 
-    Returns (B, sites, C). In float32 on a CPU, compiled loops visit the visible neighbours of each site; elsewhere tokens
-    are scattered into the dense map, convolved there and gathered. Both give the same numbers up to rounding.
+    Returns (B, sites, C). In float32 on a CPU, compiled loops visit the visible neighbours of each site; elsewhere the
+    tokens are scattered into the dense map, convolved there and gathered. Both give the same numbers up to rounding.
     """
     if x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu"):
         return _VisibleDepthwise.apply(x.flatten(0, 1), weight, bias, sites).view_as(x)

@@ -1,6 +1,5 @@
 """ConvNeXtV2 that computes visible patches only; its weights carry timm's names for convnextv2_* with a patch stem."""
 
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
@@ -127,7 +126,7 @@ class ConvNeXtV2(nn.Module):
         before = (None, *widths[:-1])
         self.stages = nn.ModuleList(Stage(b, w, d) for b, w, d in zip(before, widths, depths, strict=True))
         self.head = nn.ModuleDict({"norm": nn.LayerNorm(widths[-1], eps=1e-6)})
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def forward(self, image: Tensor, visible: LongTensor | None = None) -> Tensor:
         """(B, C, H, W) to tokens (B, n, width), one for each of the `visible` (B, n) patches, in their order.
@@ -147,7 +146,7 @@ class ConvNeXtV2(nn.Module):
 
     def stage_tokens(self, image: Tensor, visible: LongTensor | None) -> list[tuple[Tensor, Sites]]:
         """The tokens of every stage with the sites they lie on; see `forward`."""
-        grid = self._grid(image)
+        grid = self.grid(image)
         if visible is None:
             visible = torch.arange(grid[0] * grid[1], device=image.device).expand(image.shape[0], -1)  # type: ignore[assignment]
         assert visible is not None
@@ -160,7 +159,8 @@ class ConvNeXtV2(nn.Module):
             out.append((x, sites))
         return out
 
-    def _grid(self, image: Tensor) -> tuple[int, int]:
+    def grid(self, image: Tensor) -> tuple[int, int]:
+        """Rows and columns of patches of an image (B, C, H, W). Raises ValueError where it does not divide."""
         if image.ndim != 4 or image.shape[1] != self.in_channels:
             raise ValueError(f"The encoder takes (B, {self.in_channels}, H, W), not {tuple(image.shape)}.")
         height, width = image.shape[2:]
@@ -181,7 +181,7 @@ def _squares(image: Tensor, visible: Tensor, patch: int) -> Tensor:
     return seen[:, :, order].flatten(1, 2)
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
     """Truncated normal of standard deviation 0.02, zero biases (ConvNeXt V2's own)."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)

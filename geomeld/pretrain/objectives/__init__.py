@@ -34,7 +34,7 @@ def objectives(
     teacher: ConvNeXtV2,
     batch: "Batch",
     visible: LongTensor,
-    weights: ObjectiveWeights = ObjectiveWeights(),  # noqa: B008 - frozen
+    weights: ObjectiveWeights = ObjectiveWeights(),
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """L = L_MPMAE + alpha L_JEPA + beta L_ITC on one batch (paper eq. 8), from one pass through the encoder.
 
@@ -45,12 +45,12 @@ def objectives(
     "mpmae/<modality>" for each target, "mpmae" (their weighted sum), "jepa", "itc". A target that is absent from the
     batch or wholly invalid counts as 0, and so does "itc" where fewer than two tiles have captions.
     """
-    tokens = model.encoder(batch.values[model.config.input], visible)
-    mpmae, terms = reconstruction_loss(model, tokens, batch, visible, weights.modality)
-    jepa = jepa_loss(
-        model, teacher, tokens, batch.values[model.config.input], visible, complement(visible, model.config.patches)
-    )
+    seen = model.config.input.name
+    image = batch.values[seen].masked_fill(~batch.valid[seen], 0)
+    grid = model.encoder.grid(image)
+    tokens = model.encoder(image, visible)
+    mpmae, terms = reconstruction_loss(model, tokens, batch, visible, grid, weights.modality)
+    jepa = jepa_loss(model, teacher, tokens, image, visible, complement(visible, grid[0] * grid[1]))
     itc = contrast_loss(model, tokens, batch)
     total = mpmae + weights.alpha * jepa + weights.beta * itc
-    terms |= {"mpmae": mpmae.detach(), "jepa": jepa.detach(), "itc": itc.detach()}
-    return total, terms
+    return total, terms | {"mpmae": mpmae.detach(), "jepa": jepa.detach(), "itc": itc.detach()}

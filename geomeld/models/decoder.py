@@ -1,0 +1,47 @@
+"""Decoder: the latent tokens of visible patches to one modality's map; each target has its own, nothing is shared."""
+
+import torch
+from torch import LongTensor, Tensor, nn
+
+from geomeld.core.errors import ConfigError
+from geomeld.models.encoder import Block, initialise
+from geomeld.models.sites import Sites
+from geomeld.models.spec import LayerSpec
+
+
+class Decoder(nn.Module):
+    """Project, put mask tokens at hidden patches, ConvNeXtV2 blocks, predict each patch's pixels (paper 4.2)."""
+
+    def __init__(self, encoder_width: int, spec: LayerSpec, patch_metres: float, width: int, depth: int) -> None:
+        """Raises ConfigError where the layer's pixels do not divide a patch."""
+        super().__init__()
+        self.side = round(patch_metres / spec.gsd)
+        if self.side < 1 or abs(self.side * spec.gsd - patch_metres) > 1e-6:
+            raise ConfigError(f"Layer {spec.name!r}: pixels of {spec.gsd} m do not divide a patch of {patch_metres} m.")
+        self.channels = spec.channels
+        self.proj = nn.Linear(encoder_width, width)
+        self.mask_token = nn.Parameter(torch.empty(width))
+        self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
+        self.head = nn.Linear(width, self.side**2 * self.channels)
+        self.apply(initialise)
+        nn.init.normal_(self.mask_token, std=0.02)
+
+    def forward(self, tokens: Tensor, visible: LongTensor, everywhere: Sites) -> Tensor:
+        """Tokens (B, n, d) at `visible` (B, n) to a map (B, channels, H, W).
+
+        `everywhere` are the sites of all patches in row-major order, one per patch. Channels are z-scored bands of a
+        Continuous layer, class logits of a Categorical one.
+        """
+        latent = self.proj(tokens)
+        batch, _, width = latent.shape
+        patches = everywhere.visible.shape[1]
+        x = self.mask_token.to(latent.dtype).expand(batch, patches, width)
+        x = x.scatter(1, visible[:, :, None].expand(-1, -1, width), latent)
+        for block in self.blocks:
+            x = block(x, everywhere)
+        return self._assemble(self.head(x), everywhere.grid)
+
+    def _assemble(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        """(B, patches, side * side * channels), channels fastest, to (B, channels, H, W)."""
+        x = x.view(-1, *grid, self.side, self.side, self.channels)
+        return x.permute(0, 5, 1, 3, 2, 4).reshape(-1, self.channels, grid[0] * self.side, grid[1] * self.side)
