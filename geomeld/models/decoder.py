@@ -1,7 +1,7 @@
 """Decoder: the latent tokens of visible patches to one modality's map; each target has its own, nothing is shared."""
 
 import torch
-from torch import LongTensor, Tensor, nn
+from torch import Tensor, nn
 
 from geomeld.core.errors import ConfigError
 from geomeld.models.encoder import Block, initialise
@@ -26,7 +26,7 @@ class Decoder(nn.Module):
         self.apply(initialise)
         nn.init.normal_(self.mask_token, std=0.02)
 
-    def forward(self, tokens: Tensor, visible: LongTensor, everywhere: Sites) -> Tensor:
+    def forward(self, tokens: Tensor, visible: Tensor, everywhere: Sites) -> Tensor:
         """Tokens (B, n, d) at `visible` (B, n) to a map (B, channels, H, W).
 
         `everywhere` are the sites of all patches in row-major order, one per patch. Channels are z-scored bands of a

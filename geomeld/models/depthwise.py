@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from geomeld.models.mlp import on_plain_cpu
 from geomeld.models.sites import REACH, Sites
 
 WINDOW = 2 * REACH + 1
@@ -22,7 +23,7 @@ def depthwise(x: Tensor, weight: Tensor, bias: Tensor, sites: Sites) -> Tensor:
     Returns (B, sites, C). In float32 on a CPU, compiled loops visit the visible neighbours of each site; elsewhere the
     tokens are scattered into the dense map, convolved there and gathered. Both give the same numbers up to rounding.
     """
-    if x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu"):
+    if on_plain_cpu(x, weight):
         return _VisibleDepthwise.apply(x.flatten(0, 1), weight, bias, sites).view_as(x)
     return dense_depthwise(x, weight, bias, sites)
 

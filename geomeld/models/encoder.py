@@ -3,11 +3,12 @@
 from typing import Literal, get_args
 
 import torch
-from torch import LongTensor, Tensor, nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geomeld.core.errors import ConfigError
 from geomeld.models.depthwise import depthwise
+from geomeld.models.mlp import Mlp
 from geomeld.models.sites import Sites, z_order
 
 Size = Literal["atto", "femto", "pico", "nano", "tiny", "base", "large"]
@@ -22,39 +23,6 @@ SIZES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "large": ((3, 3, 27, 3), (192, 384, 768, 1536)),
 }
 """Blocks and channels per stage (ConvNeXt V2, table 1 and appendix)."""
-
-
-class GlobalResponseNorm(nn.Module):
-    """GRN (ConvNeXt V2, section 4): channels compete by their norm over a sample's sites.
-
-    The norm runs over the sites that are there: hidden sites take no part, and samples never mix.
-    """
-
-    def __init__(self, channels: int, eps: float = 1e-6) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, sites, C) -> (B, sites, C)."""
-        energy = x.norm(dim=1, keepdim=True)
-        response = energy / (energy.mean(dim=-1, keepdim=True) + self.eps)
-        return torch.addcmul(self.bias, x, 1 + self.weight * response)
-
-
-class Mlp(nn.Module):
-    """Pointwise half of a block: widen four times, GELU, GRN, narrow."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(channels, 4 * channels)
-        self.grn = GlobalResponseNorm(4 * channels)
-        self.fc2 = nn.Linear(4 * channels, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, sites, C) -> (B, sites, C)."""
-        return self.fc2(self.grn(F.gelu(self.fc1(x))))
 
 
 class Block(nn.Module):
@@ -128,7 +96,7 @@ class ConvNeXtV2(nn.Module):
         self.head = nn.ModuleDict({"norm": nn.LayerNorm(widths[-1], eps=1e-6)})
         self.apply(initialise)
 
-    def forward(self, image: Tensor, visible: LongTensor | None = None) -> Tensor:
+    def forward(self, image: Tensor, visible: Tensor | None = None) -> Tensor:
         """(B, C, H, W) to tokens (B, n, width), one for each of the `visible` (B, n) patches, in their order.
 
         Patches are numbered row by row. Without `visible`, all patches. H and W are multiples of the patch; pixels
@@ -144,11 +112,11 @@ class ConvNeXtV2(nn.Module):
         """Tokens (B, n, width) to one vector (B, width): mean, then LayerNorm (eq. 6; timm's head)."""
         return self.head["norm"](tokens.mean(dim=1))
 
-    def stage_tokens(self, image: Tensor, visible: LongTensor | None) -> list[tuple[Tensor, Sites]]:
+    def stage_tokens(self, image: Tensor, visible: Tensor | None) -> list[tuple[Tensor, Sites]]:
         """The tokens of every stage with the sites they lie on; see `forward`."""
         grid = self.grid(image)
         if visible is None:
-            visible = torch.arange(grid[0] * grid[1], device=image.device).expand(image.shape[0], -1)  # type: ignore[assignment]
+            visible = torch.arange(grid[0] * grid[1], device=image.device).expand(image.shape[0], -1)
         assert visible is not None
         conv, norm = self.stem
         x = norm(pointwise(conv, _squares(image, visible, self.patch)))

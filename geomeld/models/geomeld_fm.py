@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import LongTensor, Tensor, nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geomeld.core.errors import UsageError
@@ -116,17 +116,17 @@ class GeoMeldFM(nn.Module):
         out[:, where] = torch.where(torch.isfinite(x), x, 0.0)
         return out
 
-    def tokenize(self, texts: Sequence[str]) -> LongTensor:
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Token ids (B, L) on the model's device. Raises UsageError without a tokenizer."""
         if isinstance(texts, str):
             raise UsageError("encode_text takes a list of texts, not one text: write [text].")
         if self.tokenizer is None:
             raise UsageError("This model has no tokenizer; train one on the captions, or load a checkpoint that has.")
-        return self.tokenizer.encode(texts, self.config.text.max_length).to(self.log_scale.device)  # type: ignore[return-value]
+        return self.tokenizer.encode(texts, self.config.text.max_length).to(self.log_scale.device)
 
     # --- training ---
 
-    def decode(self, tokens: Tensor, visible: LongTensor, grid: tuple[int, int]) -> dict[str, Tensor]:
+    def decode(self, tokens: Tensor, visible: Tensor, grid: tuple[int, int]) -> dict[str, Tensor]:
         """Tokens (B, n, d) at `visible` patches of `grid` to a map (B, channels, H, W) per target (Decoder.forward)."""
         patches = torch.arange(grid[0] * grid[1], device=tokens.device).expand(tokens.shape[0], -1)
         everywhere = Sites(patches, grid, side=1)  # type: ignore[arg-type]
@@ -136,7 +136,7 @@ class GeoMeldFM(nn.Module):
         """g_v(Pool(Z)), unit length (eq. 6, 7): encoder tokens (B, n, d) to (B, 512)."""
         return F.normalize(self.image_head(self.encoder.pool(tokens)).float(), dim=-1)
 
-    def project_text(self, ids: LongTensor) -> Tensor:
+    def project_text(self, ids: Tensor) -> Tensor:
         """g_t(T(c)), unit length (eq. 5, 7): token ids (B, L) to (B, 512)."""
         return F.normalize(self.text_head(self.text(ids)).float(), dim=-1)
 

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import LongTensor, Tensor, nn
+from torch import Tensor, nn
 
 from geomeld.models.encoder import initialise
 from geomeld.models.transformer import TransformerBlock
@@ -26,7 +26,7 @@ class Predictor(nn.Module):
         self.apply(initialise)
         nn.init.normal_(self.query, std=0.02)
 
-    def forward(self, context: Tensor, visible: LongTensor, targets: LongTensor, grid: tuple[int, int]) -> Tensor:
+    def forward(self, context: Tensor, visible: Tensor, targets: Tensor, grid: tuple[int, int]) -> Tensor:
         """Context tokens (B, n, d) at `visible` (B, n) to predictions (B, m, d) at `targets` (B, m).
 
         Indices count the patches of `grid` (rows, columns) row by row.

@@ -5,7 +5,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import LongTensor, Tensor
+from torch import Tensor
 
 REACH = 3
 """How far a 7x7 window reaches from its centre."""
@@ -28,7 +28,7 @@ def z_order(side: int) -> NDArray[np.int64]:
 class Sites:
     """The sites of the visible patches at one stage, sample by sample, patch by patch, in Z-order inside a patch."""
 
-    def __init__(self, visible: LongTensor, grid: tuple[int, int], side: int) -> None:
+    def __init__(self, visible: Tensor, grid: tuple[int, int], side: int) -> None:
         """`visible` (B, n) patch indices, row-major on the `grid` of patches; a patch has `side` x `side` sites."""
         self.visible = visible
         self.grid = grid

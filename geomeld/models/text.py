@@ -6,7 +6,7 @@ from typing import Self
 
 import tokenizers
 import torch
-from torch import LongTensor, Tensor, nn
+from torch import Tensor, nn
 
 from geomeld.models.encoder import initialise
 from geomeld.models.transformer import TransformerBlock
@@ -29,13 +29,13 @@ class Tokenizer:
         """How many tokens there are."""
         return self._bpe.get_vocab_size()
 
-    def encode(self, texts: Sequence[str], max_length: int = 128) -> LongTensor:
+    def encode(self, texts: Sequence[str], max_length: int = 128) -> Tensor:
         """(B, L) token ids, each text ended by END and filled with PAD; L is the longest, at most `max_length`."""
         ids = [[*e.ids[: max_length - 1], END] for e in self._bpe.encode_batch(list(texts), add_special_tokens=False)]
         out = torch.full((len(ids), max(map(len, ids), default=1)), PAD, dtype=torch.long)
         for row, tokens in zip(out, ids, strict=True):
             row[: len(tokens)] = torch.tensor(tokens)
-        return out  # type: ignore[return-value]
+        return out
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of token ids, without PAD and END."""
@@ -99,7 +99,7 @@ class TextEncoder(nn.Module):
         nn.init.normal_(self.embed.weight, std=0.02)
         nn.init.normal_(self.position, std=0.01)
 
-    def forward(self, tokens: LongTensor) -> Tensor:
+    def forward(self, tokens: Tensor) -> Tensor:
         """(B, L) ids, L <= max_length, to (B, width); PAD changes nothing."""
         present = tokens != PAD
         x = self.embed(tokens) + self.position[: tokens.shape[1]]

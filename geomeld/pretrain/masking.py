@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import LongTensor
+from torch import Tensor
 
 from geomeld.core.draw import generator
 
@@ -20,15 +20,15 @@ def visible_count(patches: int, ratio: float = MASK_RATIO) -> int:
 
 def visible_patches(
     tile_ids: Sequence[int], epoch: int, *, patches: int = 64, ratio: float = MASK_RATIO, seed: int = 0
-) -> LongTensor:
+) -> Tensor:
     """(B, visible_count) indices of visible patches in ascending order, drawn by (seed, tile, epoch)."""
     n = visible_count(patches, ratio)
     rows = [np.sort(generator(seed, "mask", f"{tile}|{epoch}").permutation(patches)[:n]) for tile in tile_ids]
-    return torch.from_numpy(np.stack(rows))  # type: ignore[return-value]
+    return torch.from_numpy(np.stack(rows))
 
 
-def complement(visible: LongTensor, patches: int) -> LongTensor:
+def complement(visible: Tensor, patches: int) -> Tensor:
     """(B, patches - n) the other patches of each sample, in ascending order."""
     hidden = torch.ones(visible.shape[0], patches, dtype=torch.bool, device=visible.device)
     hidden.scatter_(1, visible, False)
-    return hidden.nonzero()[:, 1].view(visible.shape[0], -1)  # type: ignore[return-value]
+    return hidden.nonzero()[:, 1].view(visible.shape[0], -1)

@@ -1,13 +1,13 @@
 """The encoder run densely with the mask multiplied in after every layer: oracle of the tests, baseline of the bench."""
 
 import torch
-from torch import LongTensor, Tensor
+from torch import Tensor
 from torch.nn import functional as F
 
 from geomeld.models.encoder import Block, ConvNeXtV2, Stage
 
 
-def dense_masked(encoder: ConvNeXtV2, image: Tensor, visible: LongTensor) -> Tensor:
+def dense_masked(encoder: ConvNeXtV2, image: Tensor, visible: Tensor) -> Tensor:
     """(B, C, H, W) to the last stage's map (B, width, H / patch, W / patch), zero at hidden patches.
 
     Written as masked ConvNeXt usually is (ConvNeXt V2's own dense code, SparK): timm's order of operations on the

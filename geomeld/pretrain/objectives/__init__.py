@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from torch import LongTensor, Tensor
+from torch import Tensor
 
 from geomeld.models.encoder import ConvNeXtV2
 from geomeld.models.geomeld_fm import GeoMeldFM
@@ -33,7 +33,7 @@ def objectives(
     model: GeoMeldFM,
     teacher: ConvNeXtV2,
     batch: "Batch",
-    visible: LongTensor,
+    visible: Tensor,
     weights: ObjectiveWeights = ObjectiveWeights(),
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """L = L_MPMAE + alpha L_JEPA + beta L_ITC on one batch (paper eq. 8), from one pass through the encoder.

@@ -1,7 +1,7 @@
 """JEPA: predict the teacher's tokens of the hidden patches from the context's tokens (paper eq. 12)."""
 
 import torch
-from torch import LongTensor, Tensor
+from torch import Tensor
 from torch.nn import functional as F
 
 from geomeld.models.encoder import ConvNeXtV2
@@ -9,7 +9,7 @@ from geomeld.models.geomeld_fm import GeoMeldFM
 
 
 def jepa_loss(
-    model: GeoMeldFM, teacher: ConvNeXtV2, tokens: Tensor, image: Tensor, visible: LongTensor, hidden: LongTensor
+    model: GeoMeldFM, teacher: ConvNeXtV2, tokens: Tensor, image: Tensor, visible: Tensor, hidden: Tensor
 ) -> Tensor:
     """L_JEPA of context `tokens` (B, n, d) at `visible`; the teacher sees the patches `hidden` of `image` only."""
     with torch.no_grad():

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
-from torch import LongTensor, Tensor
+from torch import Tensor
 from torch.nn import functional as F
 
 from geomeld.core.modality import Categorical, Continuous
@@ -19,7 +19,7 @@ def reconstruction_loss(
     model: GeoMeldFM,
     tokens: Tensor,
     batch: "Batch",
-    visible: LongTensor,
+    visible: Tensor,
     grid: tuple[int, int],
     weights: Mapping[str, float],
 ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -73,7 +73,7 @@ def masked_cross_entropy(logits: Tensor, target: Tensor, counted: Tensor) -> Ten
     return total / counted.sum().clamp(min=1)
 
 
-def hidden_pixels(visible: LongTensor, grid: tuple[int, int], side: int) -> Tensor:
+def hidden_pixels(visible: Tensor, grid: tuple[int, int], side: int) -> Tensor:
     """(B, 1, rows * side, columns * side) bool: pixels of hidden patches, for a layer of `side` pixels per patch."""
     hidden = torch.ones(visible.shape[0], grid[0] * grid[1], dtype=torch.bool, device=visible.device)
     hidden = hidden.scatter_(1, visible, False).view(-1, 1, *grid)

@@ -1,0 +1,92 @@
+"""Encoder forward + backward, visible patches only, against the same network run densely with masks after every layer.
+
+Both run in this process on the same weights, image and mask, in turns; the smallest time of each counts. The dense
+network is timed in both memory formats, and the ratio is taken to the faster one.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import tyro
+from torch import Tensor
+
+from geomeld.models.encoder import ConvNeXtV2, Size
+from geomeld.models.sites import Sites
+from geomeld.pretrain.masking import visible_patches
+from geomeld.testing.dense_encoder import dense_masked
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure."""
+
+    size: Size = "tiny"
+    """Size of the encoder."""
+    batch: int = 8
+    """Images per pass."""
+    threads: int = 0
+    """Threads of torch, 0 for its default."""
+    rounds: int = 5
+    """How often each is timed."""
+    json: bool = False
+    """Print one JSON object."""
+
+
+def main() -> None:
+    """Measure and print."""
+    options = tyro.cli(Options, description=__doc__)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    encoder = ConvNeXtV2(options.size)
+    image = torch.randn(options.batch, encoder.in_channels, 128, 128)
+    visible = visible_patches(range(options.batch), 0)
+    seen = Sites(visible, (8, 8), side=1)
+    image_last = image.to(memory_format=torch.channels_last)
+    ways: dict[str, Callable[[], Tensor]] = {
+        "visible only": lambda: encoder(image, visible),
+        "dense, contiguous": lambda: seen.gather(dense_masked(encoder, image, visible)),
+        "dense, channels last": lambda: seen.gather(dense_masked(encoder, image_last, visible)),
+    }
+    with torch.no_grad():
+        reference = ways["visible only"]()
+        apart = {name: float((way() - reference).abs().max()) for name, way in ways.items()}
+    seconds = dict.fromkeys(ways, float("inf"))
+    for _ in range(options.rounds):
+        for name, way in ways.items():
+            seconds[name] = min(seconds[name], _timed(way, encoder))
+    ratio = min(s for name, s in seconds.items() if name != "visible only") / seconds["visible only"]
+    result = {
+        "benchmark": "encoder",
+        "size": options.size,
+        "batch": options.batch,
+        "visible": visible.shape[1],
+        "threads": torch.get_num_threads(),
+        "seconds": seconds,
+        "largest_difference": apart,
+        "ratio": ratio,
+    }
+    print(json.dumps(result) if options.json else _table(result, seconds, apart, ratio))
+
+
+def _timed(way: Callable[[], Tensor], encoder: ConvNeXtV2) -> float:
+    encoder.zero_grad()
+    start = time.perf_counter()
+    way().sum().backward()
+    return time.perf_counter() - start
+
+
+def _table(result: dict, seconds: dict[str, float], apart: dict[str, float], ratio: float) -> str:
+    lines = [
+        f"encoder {result['size']}, batch {result['batch']}, 128 x 128, {result['visible']} of 64 patches visible, "
+        f"forward + backward, {result['threads']} threads"
+    ]
+    lines += [f"  {name:22s} {s:7.3f} s   difference {apart[name]:.1e}" for name, s in seconds.items()]
+    return "\n".join([*lines, f"  ratio {ratio:.1f}x"])
+
+
+if __name__ == "__main__":
+    main()
