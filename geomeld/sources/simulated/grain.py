@@ -1,0 +1,103 @@
+"""Grain: keyed noise on the sphere and on pixel grids, a pure function of key and position."""
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from geomeld.core.draw import draw_words
+from geomeld.core.grid import EARTH_RADIUS_M
+
+_M1, _M2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_S30, _S27, _S31, _S16 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(16)
+_LOW = np.uint64(0xFFFF)
+
+
+def key_of(seed: int, stream: str, name: int | str = "") -> np.uint64:
+    """The 64-bit key of one noise field."""
+    return np.uint64(draw_words(seed, stream, name)[0])
+
+
+@njit(inline="always")
+def _mix(value: np.uint64) -> np.uint64:
+    """The finaliser of splitmix64."""
+    value = (value ^ (value >> _S30)) * _M1
+    value = (value ^ (value >> _S27)) * _M2
+    return value ^ (value >> _S31)
+
+
+@njit(inline="always")
+def _normal(word: np.uint64) -> float:
+    """Nearly N(0, 1): the sum of four 16-bit uniforms."""
+    total = (word & _LOW) + ((word >> _S16) & _LOW)
+    word = word >> np.uint64(32)
+    total += (word & _LOW) + (word >> _S16)
+    return (float(total) / 65536.0 - 2.0) * 1.7320508
+
+
+@njit(cache=True)
+def _smooth(
+    key: np.uint64, lon: NDArray, lat: NDArray, cells: float, octaves: int, gain: float, out: NDArray
+) -> None:  # pragma: no cover - compiled
+    for p in range(lon.size):
+        east, north = math.radians(lon[p]), math.radians(lat[p])
+        ux, uy, uz = math.cos(north) * math.cos(east), math.cos(north) * math.sin(east), math.sin(north)
+        total, power, amplitude, scale = 0.0, 0.0, 1.0, cells
+        for octave in range(octaves):
+            x, y, z = ux * scale, uy * scale, uz * scale
+            ix, iy, iz = math.floor(x), math.floor(y), math.floor(z)
+            fx, fy, fz = x - ix, y - iy, z - iz
+            fx, fy, fz = fx * fx * (3 - 2 * fx), fy * fy * (3 - 2 * fy), fz * fz * (3 - 2 * fz)
+            value = 0.0
+            base = _mix(key + np.uint64(octave))
+            for a in range(2):
+                wa = fx if a else 1 - fx
+                ha = _mix(base + np.uint64(np.int64(ix) + a + 0x40000000))
+                for b in range(2):
+                    wb = wa * (fy if b else 1 - fy)
+                    hb = _mix(ha + np.uint64(np.int64(iy) + b + 0x40000000))
+                    for c in range(2):
+                        word = _mix(hb + np.uint64(np.int64(iz) + c + 0x40000000))
+                        value += wb * (fz if c else 1 - fz) * _normal(word)
+            # Blending lowers the variance between lattice points; dividing it out keeps every point N(0, 1).
+            spread = (fx * fx + (1 - fx) ** 2) * (fy * fy + (1 - fy) ** 2) * (fz * fz + (1 - fz) ** 2)
+            total += amplitude * value / math.sqrt(spread)
+            power += amplitude * amplitude
+            amplitude *= gain
+            scale *= 2.0
+        out[p] = total / math.sqrt(power)
+
+
+def smooth(
+    key: np.uint64, lon: NDArray, lat: NDArray, wavelength: float, octaves: int = 1, gain: float = 0.5
+) -> NDArray[np.float32]:
+    """A continuous random field at coordinates in degrees; every point is N(0, 1), of lon's shape.
+
+    `wavelength` (metres) is the lattice spacing of the coarsest octave; each further one halves it and has `gain`
+    times its amplitude. Value noise on a lattice through the globe, so that it has no seam and no pole.
+    """
+    lon, lat = np.asarray(lon, dtype=np.float64), np.asarray(lat, dtype=np.float64)
+    out = np.empty(lon.size, dtype=np.float32)
+    _smooth(key, lon.ravel(), lat.ravel(), EARTH_RADIUS_M / wavelength, octaves, gain, out)
+    return out.reshape(lon.shape)
+
+
+@njit(cache=True)
+def _white(key: np.uint64, row: int, column: int, out: NDArray) -> None:  # pragma: no cover - compiled
+    for i in range(out.shape[0]):
+        line = _mix(key + np.uint64(row + i + 0x40000000))
+        for j in range(out.shape[1]):
+            out[i, j] = _normal(_mix(line + np.uint64(column + j + 0x40000000)))
+
+
+def white(key: np.uint64, row: int, column: int, rows: int, columns: int) -> NDArray[np.float32]:
+    """Independent, nearly N(0, 1) noise of the pixels of a window, by their row and column in the whole raster."""
+    out = np.empty((rows, columns), dtype=np.float32)
+    _white(key, row, column, out)
+    return out
+
+
+def uniform(normal: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Ranks 0..1 of N(0, 1) values, by the logistic approximation of the normal distribution (error below 0.0002)."""
+    return (1.0 / (1.0 + np.exp(-normal * (1.5976 + 0.070566 * normal * normal)))).astype(np.float32)

@@ -1,0 +1,156 @@
+"""SimulatedSource: the simulated Earth behind the Source protocol."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geomeld.core.grid import Grid
+from geomeld.core.modality import Modality, Resampling, Timing
+from geomeld.core.tile import Layer
+from geomeld.sources.simulated import scenes as made
+from geomeld.sources.simulated import streetmap
+from geomeld.sources.simulated.optical import SCL_UNUSABLE
+from geomeld.sources.simulated.products import PRODUCTS, render
+from geomeld.sources.simulated.raster import Raster, window_around
+from geomeld.sources.source import Feature, Scene
+from geomeld.sources.warp import native_onto, slope_degrees
+
+DATED = {
+    "sentinel2": made.sentinel2,
+    "sentinel1": made.sentinel1,
+    "dynamic_world": made.dynamic_world,
+    "naip": made.naip,
+}
+"""Products with acquisitions, and how these are planned."""
+
+ORBIT_SUFFIX = {"ascending": "_asc", "descending": "_desc", None: ""}
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedSource:
+    """Every product of one simulated Earth, any place and date, without a network.
+
+    What it serves is a pure function of the seed: neither the order of calls nor the process matters.
+    """
+
+    seed: int = 0
+    name: str = "simulated"
+
+    def modalities(self) -> frozenset[str]:
+        """All modalities of `PRODUCTS`."""
+        return frozenset(PRODUCTS)
+
+    def scenes(self, modality: Modality, grid: Grid, start: dt.datetime, end: dt.datetime) -> list[Scene]:
+        """Scenes of `modality` that touch `grid`, acquired in [start, end), sorted by (acquired, scene_id)."""
+        if modality.name not in PRODUCTS:
+            return []
+        plan = DATED.get(modality.name)
+        if plan is None:
+            return sorted(made.files(PRODUCTS[modality.name], grid), key=lambda s: s.scene_id)
+        return sorted(plan(self.seed, grid, start, end), key=lambda s: (s.acquired, s.scene_id))
+
+    def read(self, modality: Modality, scenes: Sequence[Scene], grid: Grid) -> Layer | None:
+        """The pixels of the scenes on `grid.at(modality.gsd)`; None where none of them holds any."""
+        target = grid.at(modality.gsd)
+        shape = (len(modality.bands), *target.shape)
+        values, valid = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=bool)
+        views, used = [], []
+        for scene in scenes:
+            seen, at = self._view(modality, scene, target)
+            if not at.any():
+                continue
+            used.append(scene)
+            if modality.timing is Timing.MODE:
+                views.append(np.where(at, seen, 0).astype(np.uint8))
+                continue
+            new = at & ~valid
+            values[new], valid = seen[new], valid | at
+        if views:
+            values = most_frequent(np.stack(views), modality)
+            valid = values > 0
+        if not used:
+            return None
+        if modality.is_categorical or np.issubdtype(np.dtype(modality.dtype), np.integer):
+            values = np.round(values).astype(modality.dtype)
+        return Layer(
+            values=values,
+            valid=valid,
+            bands=modality.bands,
+            acquired=tuple(s.acquired for s in used if s.acquired is not None),
+            product=used[0].product,
+            scenes=tuple(s.scene_id for s in used),
+        )
+
+    def features(self, grid: Grid) -> list[Feature]:
+        """What the simulated OpenStreetMap knows of the tile, sorted by feature_id."""
+        return streetmap.features(self.seed, grid)
+
+    def clear_share(self, scene: Scene, grid: Grid) -> float | None:
+        """Share of the tile's pixels that a Sentinel-2 scene's own classification calls usable (no cloud, shadow or
+        missing data), 0..1; None for scenes without a classification."""
+        product = PRODUCTS[scene.modality]
+        raster = next((r for r in product.rasters if r.bands == ("SCL",)), None)
+        window = raster and window_around(scene, raster, grid)
+        if not raster or not window:
+            return None
+        native = render(self.seed, scene.modality, scene, raster, window)
+        codes, valid = native_onto(native, grid.at(20.0), Resampling.NEAREST)
+        return float((valid & ~np.isin(codes, SCL_UNUSABLE)).mean())
+
+    def _view(self, modality: Modality, scene: Scene, target: Grid) -> tuple[NDArray, NDArray[np.bool_]]:
+        """(values, valid) of all bands of one scene on the target grid; bands that it lacks are invalid."""
+        product = PRODUCTS[modality.name]
+        shape = (len(modality.bands), *target.shape)
+        values, valid = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=bool)
+        suffix = ORBIT_SUFFIX[scene.orbit]
+        for raster in product.rasters_of(scene):
+            names = [band + suffix for band in raster.bands]
+            if not set(names) & set(modality.bands):
+                continue
+            for band, (seen, at) in self._bands(modality, scene, raster, target, names).items():
+                i = modality.bands.index(band)
+                values[i], valid[i] = seen, at
+        return decoded(values, valid, modality, scene), valid
+
+    def _bands(
+        self, modality: Modality, scene: Scene, raster: Raster, target: Grid, names: list[str]
+    ) -> dict[str, tuple[NDArray, NDArray[np.bool_]]]:
+        """Every band that comes from one raster, warped to the target grid and not yet decoded."""
+        window = window_around(scene, raster, target)
+        if window is None:
+            return {}
+        native = render(self.seed, modality.name, scene, raster, window)
+        seen, at = native_onto(native, target, modality.resampling)
+        found = {name: (seen[i], at[i]) for i, name in enumerate(names)}
+        for band, origin in PRODUCTS[modality.name].derived.items():
+            if origin in names:
+                steep, steep_at = native_onto(slope_degrees(native), target, modality.resampling)
+                found[band] = (steep[0], steep_at[0])
+        return found
+
+
+def decoded(values: NDArray, valid: NDArray[np.bool_], modality: Modality, scene: Scene) -> NDArray:
+    """Stored codes in the modality's unit: offset taken off once with a floor of 1, power turned into decibels."""
+    if modality.linear_power:
+        return (10 * np.log10(np.maximum(values, 1e-6), where=valid, out=np.zeros_like(values))).astype(np.float32)
+    offset = scene.properties.get("offset")
+    if offset is None:
+        return values
+    return np.where(valid, np.maximum(values + np.float32(offset), 1), values).astype(np.float32)
+
+
+def most_frequent(views: NDArray[np.uint8], modality: Modality) -> NDArray[np.uint8]:
+    """The most frequent class of each pixel over (scenes, bands, rows, columns); a tie goes to the earliest scene that
+    shows one of the tied classes; 0 where none is valid."""
+    best = np.zeros(views.shape[1:], dtype=np.int32)
+    counts = [(views == code).sum(axis=0) for code in range(views.max() + 1)]
+    best = np.max(counts[1:], axis=0) if len(counts) > 1 else best
+    count_of = np.stack(counts)
+    out = np.zeros(views.shape[1:], dtype=np.uint8)
+    for view in views[::-1]:
+        own = np.take_along_axis(count_of, view[None].astype(np.int64), axis=0)[0]
+        out = np.where((view > 0) & (own == best), view, out)
+    return out

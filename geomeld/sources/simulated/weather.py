@@ -1,0 +1,82 @@
+"""Weather: cloud, season, snow and sun on a day, as continuous functions of the place."""
+
+import datetime as dt
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from geomeld.core.grid import EARTH_RADIUS_M
+from geomeld.sources.simulated.grain import key_of, smooth
+
+FULL_OPACITY = 0.3
+"""Depth above the cloud threshold, in standard deviations of the cloud field, at which the ground is hidden."""
+
+
+def season(day: int, lat: NDArray | float) -> NDArray | float:
+    """-1 in the middle of the local winter, 1 in the middle of the local summer, passing through 0 at the equator.
+
+    `day` is a proleptic ordinal (`date.toordinal`).
+    """
+    turn = np.cos(2 * np.pi * (day_of_year(day) - 200) / 365.25)
+    return turn * np.tanh(np.asarray(lat) / 12.0)
+
+
+def day_of_year(day: int) -> int:
+    """1 to 366."""
+    return dt.date.fromordinal(day).timetuple().tm_yday
+
+
+def temperature(day: int, lat: NDArray, annual: NDArray) -> NDArray:
+    """Mean temperature of the season in C: the annual mean with a swing that grows with latitude."""
+    return annual + (2.0 + 0.26 * np.abs(lat)) * season(day, lat)
+
+
+def cloud_fraction(seed: int, day: int, lon: NDArray, lat: NDArray, moisture: NDArray) -> NDArray[np.float32]:
+    """Expected share of sky under cloud, 0..1: mostly clear or mostly covered, wetter places and seasons more often.
+
+    Synoptic patterns of about 900 km; the share of days under 10 % runs from about half in deserts to 5 % in rain
+    forests.
+    """
+    warm = season(day, lat)
+    tropics = np.exp(-((np.asarray(lat) / 23.0) ** 2))
+    bias = -1.5 + 2.5 * np.asarray(moisture) + 0.55 * warm * tropics - 0.35 * warm * (1 - tropics)
+    synoptic = smooth(key_of(seed, "synoptic", day), lon, lat, 900_000.0, 2, 0.45)
+    return ndtr(1.6 * synoptic + bias).astype(np.float32)
+
+
+def cloud_depth(
+    seed: int, day: int, lon: NDArray, lat: NDArray, fraction: NDArray, shift: tuple[float, float] = (0.0, 0.0)
+) -> NDArray[np.float32]:
+    """Height of the cloud field above its threshold: positive under cloud; its share of positive points is `fraction`.
+
+    `shift` (metres east, north) looks at the sky over another place: a pixel lies in shadow where the sky towards the
+    sun is cloudy.
+    """
+    if shift != (0.0, 0.0):
+        lat = lat + np.degrees(shift[1] / EARTH_RADIUS_M)
+        lon = lon + np.degrees(shift[0] / (EARTH_RADIUS_M * np.cos(np.radians(lat))))
+    field = smooth(key_of(seed, "cloud", day), lon, lat, 7_000.0, 6, 0.62)
+    return field + ndtri(np.clip(fraction, 1e-6, 1 - 1e-6)).astype(np.float32)
+
+
+@lru_cache(maxsize=4096)
+def sun(day: int, hour: float, lat: float) -> tuple[float, float]:
+    """(elevation, azimuth) of the sun in degrees at a local solar hour; elevation at least 5."""
+    declination = np.radians(-23.44 * np.cos(2 * np.pi * (day_of_year(day) + 10) / 365.25))
+    angle, north = np.radians(15 * (hour - 12)), np.radians(lat)
+    height = np.arcsin(np.sin(north) * np.sin(declination) + np.cos(north) * np.cos(declination) * np.cos(angle))
+    azimuth = np.arctan2(
+        -np.cos(declination) * np.sin(angle),
+        np.sin(declination) * np.cos(north) - np.cos(declination) * np.sin(north) * np.cos(angle),
+    )
+    return max(5.0, float(np.degrees(height))), float(np.degrees(azimuth)) % 360
+
+
+def snow(seed: int, day: int, lon: NDArray, lat: NDArray, annual: NDArray, moisture: NDArray) -> NDArray[np.float32]:
+    """Share of open ground under snow, 0..1: patchy between +1 and -5 C of the season's mean; thinner where dry."""
+    patches = smooth(key_of(seed, "snow", day // 20), lon, lat, 2_000.0, 4, 0.7)
+    weather = smooth(key_of(seed, "cold", day // 20), lon, lat, 700_000.0)
+    cold = -2.0 - temperature(day, lat, annual) + 1.5 * patches + 2.5 * weather
+    return np.clip(cold / 3.0 + 0.3, 0, 1).astype(np.float32) * (np.asarray(moisture) > 0.12)
