@@ -36,13 +36,18 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, sites: Sites) -> Tensor:
         """(B, sites, C) -> (B, sites, C)."""
+        assert self.conv_dw.bias is not None
         y = depthwise(x, self.conv_dw.weight, self.conv_dw.bias, sites)
         return x + self.mlp(self.norm(y))
 
 
-def pointwise(conv: nn.Conv2d, squares: Tensor) -> Tensor:
-    """A convolution whose stride is its size, on (B, sites, k * k * C_in) pixels of each square: (B, sites, C_out)."""
-    return F.linear(squares, conv.weight.permute(0, 2, 3, 1).flatten(1), conv.bias)
+class SquareConv(nn.Conv2d):
+    """A convolution whose stride is its size, on sites of which each k x k square lies together (Z-order)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, sites, C) -> (B, sites / k^2, C')."""
+        taps = self.weight.permute(0, 2, 3, 1).flatten(1)
+        return F.linear(x.reshape(x.shape[0], -1, taps.shape[1]), taps, self.bias)
 
 
 class Stage(nn.Module):
@@ -53,16 +58,12 @@ class Stage(nn.Module):
         super().__init__()
         self.downsample: nn.Module = nn.Identity()
         if before is not None:
-            self.downsample = nn.Sequential(nn.LayerNorm(before, eps=1e-6), nn.Conv2d(before, channels, 2, stride=2))
+            self.downsample = nn.Sequential(nn.LayerNorm(before, eps=1e-6), SquareConv(before, channels, 2, stride=2))
         self.blocks = nn.ModuleList(Block(channels) for _ in range(depth))
 
     def forward(self, x: Tensor, sites: Sites) -> Tensor:
         """(B, sites, C) -> (B, sites / 4, C'), or (B, sites, C) in the first stage."""
-        if isinstance(self.downsample, nn.Sequential):
-            norm, conv = self.downsample
-            x = norm(x)
-            # Z-order: the four sites of a square lie side by side, (0,0) (0,1) (1,0) (1,1), as the kernel's taps do.
-            x = pointwise(conv, x.view(x.shape[0], x.shape[1] // 4, -1))
+        x = self.downsample(x)
         for block in self.blocks:
             x = block(x, sites)
         return x
@@ -89,7 +90,7 @@ class ConvNeXtV2(nn.Module):
         depths, widths = SIZES[size]
         self.in_channels, self.patch, self.width = in_channels, patch, widths[-1]
         self.stem = nn.Sequential(
-            nn.Conv2d(in_channels, widths[0], patch // 8, stride=patch // 8), nn.LayerNorm(widths[0], eps=1e-6)
+            SquareConv(in_channels, widths[0], patch // 8, stride=patch // 8), nn.LayerNorm(widths[0], eps=1e-6)
         )
         before = (None, *widths[:-1])
         self.stages = nn.ModuleList(Stage(b, w, d) for b, w, d in zip(before, widths, depths, strict=True))
@@ -117,9 +118,7 @@ class ConvNeXtV2(nn.Module):
         grid = self.grid(image)
         if visible is None:
             visible = torch.arange(grid[0] * grid[1], device=image.device).expand(image.shape[0], -1)
-        assert visible is not None
-        conv, norm = self.stem
-        x = norm(pointwise(conv, _squares(image, visible, self.patch)))
+        x = self.stem(_squares(image, visible, self.patch))
         out = []
         for i, stage in enumerate(self.stages):
             sites = Sites(visible, grid, side=8 >> i)
@@ -138,15 +137,15 @@ class ConvNeXtV2(nn.Module):
 
 
 def _squares(image: Tensor, visible: Tensor, patch: int) -> Tensor:
-    """The stem's squares of the visible patches: (B, n * 64, k * k * C), k = patch / 8, sites in Z-order."""
+    """The visible patches' pixels (B, n * 64 * k * k, C), k = patch / 8: the stem's squares in Z-order, rows inside."""
     batch, channels, height, width = image.shape
     k = patch // 8
-    patches = image.view(batch, channels, height // patch, patch, width // patch, patch)
+    patches = image.reshape(batch, channels, height // patch, patch, width // patch, patch)
     patches = patches.permute(0, 2, 4, 3, 5, 1).flatten(1, 2)
     seen = patches[torch.arange(batch, device=image.device)[:, None], visible]
-    seen = seen.view(batch, -1, 8, k, 8, k, channels).transpose(3, 4).flatten(4).flatten(2, 3)
+    seen = seen.reshape(batch, -1, 8, k, 8, k, channels).transpose(3, 4).flatten(4).flatten(2, 3)
     order = torch.from_numpy(z_order(8) @ [8, 1]).to(image.device)
-    return seen[:, :, order].flatten(1, 2)
+    return seen[:, :, order].reshape(batch, -1, channels)
 
 
 def initialise(module: nn.Module) -> None:

@@ -129,7 +129,7 @@ class GeoMeldFM(nn.Module):
     def decode(self, tokens: Tensor, visible: Tensor, grid: tuple[int, int]) -> dict[str, Tensor]:
         """Tokens (B, n, d) at `visible` patches of `grid` to a map (B, channels, H, W) per target (Decoder.forward)."""
         patches = torch.arange(grid[0] * grid[1], device=tokens.device).expand(tokens.shape[0], -1)
-        everywhere = Sites(patches, grid, side=1)  # type: ignore[arg-type]
+        everywhere = Sites(patches, grid, side=1)
         return {name: decoder(tokens, visible, everywhere) for name, decoder in self.decoders.items()}
 
     def project_image(self, tokens: Tensor) -> Tensor:

@@ -22,5 +22,5 @@ def update_teacher(teacher: nn.Module, student: nn.Module, tau: float = TAU) -> 
     """xi <- tau xi + (1 - tau) theta, in place, after each step of the optimiser; buffers are copied."""
     for xi, theta in zip(teacher.parameters(), student.parameters(), strict=True):
         xi.mul_(tau).add_(theta, alpha=1 - tau)
-    for xi, theta in zip(teacher.buffers(), student.buffers(), strict=True):
-        xi.copy_(theta)
+    for ours, theirs in zip(teacher.buffers(), student.buffers(), strict=True):
+        ours.copy_(theirs)

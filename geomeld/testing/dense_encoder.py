@@ -1,7 +1,7 @@
 """The encoder run densely with the mask multiplied in after every layer: oracle of the tests, baseline of the bench."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geomeld.models.encoder import Block, ConvNeXtV2, Stage
@@ -18,21 +18,24 @@ def dense_masked(encoder: ConvNeXtV2, image: Tensor, visible: Tensor) -> Tensor:
     mask = image.new_zeros(batch, rows * columns).scatter_(1, visible, 1.0).view(batch, 1, rows, columns)
     masks = [mask.repeat_interleave(side, 2).repeat_interleave(side, 3) for side in (8, 4, 2, 1)]
     pixels = mask.repeat_interleave(encoder.patch, 2).repeat_interleave(encoder.patch, 3)
-    conv, norm = encoder.stem
-    x = conv(image * pixels) * masks[0]
+    conv, norm = encoder.stem.children()
+    x = _conv(conv, image * pixels) * masks[0]
     x = _norm2d(norm, x) * masks[0]
     for i, stage in enumerate(encoder.stages):
-        x = _stage(stage, x, masks[i - 1] if i else masks[0], masks[i])  # type: ignore[arg-type]
+        assert isinstance(stage, Stage)
+        x = _stage(stage, x, masks[i - 1] if i else masks[0], masks[i])
     return x
 
 
 def _stage(stage: Stage, x: Tensor, before: Tensor, mask: Tensor) -> Tensor:
-    if len(list(stage.downsample.children())):
-        norm, conv = stage.downsample  # type: ignore[misc]
+    halving = list(stage.downsample.children())
+    if halving:
+        norm, conv = halving
         x = _norm2d(norm, x) * before
-        x = conv(x) * mask
+        x = _conv(conv, x) * mask
     for block in stage.blocks:
-        x = _block(block, x, mask)  # type: ignore[arg-type]
+        assert isinstance(block, Block)
+        x = _block(block, x, mask)
     return x
 
 
@@ -56,5 +59,10 @@ def _grn(block: Block, x: Tensor) -> Tensor:
     return x + torch.addcmul(grn.bias, grn.weight, x * response)
 
 
-def _norm2d(norm: object, x: Tensor) -> Tensor:
-    return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # type: ignore[operator]
+def _conv(conv: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(conv, nn.Conv2d)
+    return F.conv2d(x, conv.weight, conv.bias, stride=conv.stride)
+
+
+def _norm2d(norm: nn.Module, x: Tensor) -> Tensor:
+    return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

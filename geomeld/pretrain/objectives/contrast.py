@@ -22,7 +22,7 @@ def contrast_loss(model: GeoMeldFM, tokens: Tensor, batch: "Batch") -> Tensor:
         return (tokens * 0).sum().float()
     rows = torch.tensor(captioned, device=tokens.device)
     images = model.project_image(tokens.index_select(0, rows))
-    texts = model.project_text(batch.tokens.index_select(0, rows))  # type: ignore[arg-type]
+    texts = model.project_text(batch.tokens.index_select(0, rows))
     return info_nce(images, texts, model.scale)
 
 
