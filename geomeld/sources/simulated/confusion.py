@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from geomeld.sources.simulated.grain import key_of, smooth, uniform
 from geomeld.sources.simulated.ground import Ground
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ErrorModel:
     """The errors of one map product."""
 
@@ -73,6 +74,7 @@ DYNAMIC_WORLD_ERRORS = ErrorModel(
 """Dynamic World: agreement with experts near 74 % (Brown et al. 2022), smoother outlines than WorldCover."""
 
 
+@lru_cache(maxsize=4)
 def confused(seed: int, model: ErrorModel, ground: Ground) -> NDArray[np.uint8]:
     """The map that a product with these errors makes of the truth, in WorldCover codes, of the ground's shape.
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from geomeld.sources.simulated.grain import key_of, smooth, uniform, white
-from geomeld.sources.simulated.ground import ground_of, padded_degrees, spread, unpadded_degrees
+from geomeld.sources.simulated.ground import ground_of, padded_degrees, unpadded_degrees
 from geomeld.sources.simulated.raster import Raster, Window
 from geomeld.sources.source import Scene
 
@@ -27,7 +27,7 @@ def render_elevation(seed: int, scene: Scene, raster: Raster, window: Window) ->
     height = height - np.clip((pit - 3.7) * 60, 0, 45)
     void = smooth(key_of(seed, "aster-voids"), lon, lat, 900.0, 2) > ndtri(1 - 1e-4)
     stored = np.where(void | (np.abs(lat) > ASTER_LIMIT), raster.nodata, np.round(height))
-    return spread(stored, scene, window)[None].astype(raster.dtype)
+    return np.asarray(stored)[None].astype(raster.dtype)
 
 
 def render_canopy(seed: int, scene: Scene, raster: Raster, window: Window) -> NDArray:
@@ -36,7 +36,7 @@ def render_canopy(seed: int, scene: Scene, raster: Raster, window: Window) -> ND
     Tall trees are underestimated, bare ground gets a metre or two, errors are correlated over a hundred metres; 255
     over water, snow and most of the built-up land.
     """
-    ground = ground_of(seed, scene, raster, padded_degrees(scene, window))
+    ground = ground_of(seed, scene, raster, padded_degrees(scene, raster, window))
     land, lon, lat = ground.land, ground.lon, ground.lat
     error = smooth(key_of(seed, "canopy-error"), lon, lat, 160.0, 3, 0.7)
     fine = white(key_of(seed, "canopy-pixel"), ground.row, ground.column, *ground.shape)
@@ -46,4 +46,4 @@ def render_canopy(seed: int, scene: Scene, raster: Raster, window: Window) -> ND
     keep = smooth(key_of(seed, "canopy-mask"), lon, lat, 120.0, 2)
     masked = np.isin(land.land_cover, (70, 80)) | ((land.land_cover == 50) & (keep > -0.5))
     stored = np.where(masked, raster.nodata, np.round(np.stack([height, deviation])))
-    return unpadded_degrees(stored, scene, window).astype(raster.dtype)
+    return unpadded_degrees(stored, scene, raster, window).astype(raster.dtype)

@@ -37,36 +37,45 @@ def _normal(word: np.uint64) -> float:
 
 
 @njit(cache=True)
-def _smooth(
-    key: np.uint64, lon: NDArray, lat: NDArray, cells: float, octaves: int, gain: float, out: NDArray
-) -> None:  # pragma: no cover - compiled
+def _smooth(key: np.uint64, lon: NDArray, lat: NDArray, cells: float, octaves: int, gain: float, out: NDArray) -> None:
+    unit = np.empty((lon.size, 3))
     for p in range(lon.size):
         east, north = math.radians(lon[p]), math.radians(lat[p])
-        ux, uy, uz = math.cos(north) * math.cos(east), math.cos(north) * math.sin(east), math.sin(north)
-        total, power, amplitude, scale = 0.0, 0.0, 1.0, cells
-        for octave in range(octaves):
-            x, y, z = ux * scale, uy * scale, uz * scale
-            ix, iy, iz = math.floor(x), math.floor(y), math.floor(z)
+        unit[p, 0], unit[p, 1], unit[p, 2] = (
+            math.cos(north) * math.cos(east),
+            math.cos(north) * math.sin(east),
+            math.sin(north),
+        )
+        out[p] = 0.0
+    corner = np.empty(8)
+    amplitude, power = 1.0, 0.0
+    for octave in range(octaves):
+        base = _mix(key + np.uint64(octave))
+        last_x, last_y, last_z = np.int64(-1 << 40), np.int64(0), np.int64(0)
+        for p in range(lon.size):
+            x, y, z = unit[p, 0] * cells, unit[p, 1] * cells, unit[p, 2] * cells
+            ix, iy, iz = np.int64(math.floor(x)), np.int64(math.floor(y)), np.int64(math.floor(z))
+            if ix != last_x or iy != last_y or iz != last_z:
+                last_x, last_y, last_z = ix, iy, iz
+                for a in range(2):
+                    ha = _mix(base + np.uint64(ix + a + 0x40000000))
+                    for b in range(2):
+                        hb = _mix(ha + np.uint64(iy + b + 0x40000000))
+                        for c in range(2):
+                            corner[4 * a + 2 * b + c] = _normal(_mix(hb + np.uint64(iz + c + 0x40000000)))
             fx, fy, fz = x - ix, y - iy, z - iz
             fx, fy, fz = fx * fx * (3 - 2 * fx), fy * fy * (3 - 2 * fy), fz * fz * (3 - 2 * fz)
-            value = 0.0
-            base = _mix(key + np.uint64(octave))
-            for a in range(2):
-                wa = fx if a else 1 - fx
-                ha = _mix(base + np.uint64(np.int64(ix) + a + 0x40000000))
-                for b in range(2):
-                    wb = wa * (fy if b else 1 - fy)
-                    hb = _mix(ha + np.uint64(np.int64(iy) + b + 0x40000000))
-                    for c in range(2):
-                        word = _mix(hb + np.uint64(np.int64(iz) + c + 0x40000000))
-                        value += wb * (fz if c else 1 - fz) * _normal(word)
+            gx, gy, gz = 1 - fx, 1 - fy, 1 - fz
+            near = gy * (gz * corner[0] + fz * corner[1]) + fy * (gz * corner[2] + fz * corner[3])
+            far = gy * (gz * corner[4] + fz * corner[5]) + fy * (gz * corner[6] + fz * corner[7])
             # Blending lowers the variance between lattice points; dividing it out keeps every point N(0, 1).
-            spread = (fx * fx + (1 - fx) ** 2) * (fy * fy + (1 - fy) ** 2) * (fz * fz + (1 - fz) ** 2)
-            total += amplitude * value / math.sqrt(spread)
-            power += amplitude * amplitude
-            amplitude *= gain
-            scale *= 2.0
-        out[p] = total / math.sqrt(power)
+            spread = (fx * fx + gx * gx) * (fy * fy + gy * gy) * (fz * fz + gz * gz)
+            out[p] += amplitude * (gx * near + fx * far) / math.sqrt(spread)
+        power += amplitude * amplitude
+        amplitude *= gain
+        cells *= 2.0
+    for p in range(lon.size):
+        out[p] /= math.sqrt(power)
 
 
 def smooth(
@@ -78,9 +87,9 @@ def smooth(
     times its amplitude. Value noise on a lattice through the globe, so that it has no seam and no pole.
     """
     lon, lat = np.asarray(lon, dtype=np.float64), np.asarray(lat, dtype=np.float64)
-    out = np.empty(lon.size, dtype=np.float32)
+    out = np.empty(lon.size)
     _smooth(key, lon.ravel(), lat.ravel(), EARTH_RADIUS_M / wavelength, octaves, gain, out)
-    return out.reshape(lon.shape)
+    return out.astype(np.float32).reshape(lon.shape)
 
 
 @njit(cache=True)

@@ -47,12 +47,12 @@ def _sample(seed: int, epsg: int, column: int, row: int, columns: int, rows: int
 
 
 def ground_of(seed: int, scene: Scene, raster: Raster, window: Window, pixel: float | None = None) -> Ground:
-    """The truth at the pixels of a window of a scene's raster; `pixel` asks for another pixel size on the same window."""
+    """The truth at the pixels of a window of a scene's raster, or at another `pixel` size."""
     epsg, left, top = int(scene.properties["epsg"]), scene.properties["left"], scene.properties["top"]
     if epsg == 4326:
         per = round(1 / raster.pixel)
         column, row = round((left + 180) * per) + window.column, round((90 - top) * per) + window.row
-        return _sample(seed, epsg, column, row, window.columns, window.rows, per, stride_of(scene))
+        return _sample(seed, epsg, column, row, window.columns, window.rows, per, stride_of(scene, raster))
     pixel = pixel or raster.pixel
     scale = raster.pixel / pixel
     column = round(left / pixel + window.column * scale)
@@ -61,15 +61,18 @@ def ground_of(seed: int, scene: Scene, raster: Raster, window: Window, pixel: fl
     return _sample(seed, epsg, column, row, columns, rows, pixel, 1)
 
 
-def stride_of(scene: Scene) -> int:
-    """Columns per sample of a file in degrees: pixels are at most so many times narrower than high (1 up to 60 N)."""
+def stride_of(scene: Scene, raster: Raster) -> int:
+    """Columns per sample of a file in degrees: pixels under 20 m are at most so many times narrower than high
+    (1 up to 60 degrees); larger ones are few, and heights must have no steps."""
+    if raster.pixel * 111_000 > 20:
+        return 1
     middle = scene.properties["top"] - scene.properties["side"] / 2
     return max(1, int(1 / max(0.05, np.cos(np.radians(middle)))))
 
 
-def spread(values: NDArray, scene: Scene, window: Window) -> NDArray:
+def spread(values: NDArray, scene: Scene, raster: Raster, window: Window) -> NDArray:
     """Strided samples repeated onto every column of the window (the last two axes are rows and columns)."""
-    stride = stride_of(scene)
+    stride = stride_of(scene, raster)
     if stride == 1:
         return values
     start = window.column % stride
@@ -88,7 +91,7 @@ def padded_ground(seed: int, scene: Scene, raster: Raster, window: Window) -> Gr
     if raster.pixel < 10:
         fine = round(10 / raster.pixel)
         ten = Window(window.column // fine, window.row // fine, window.columns // fine, window.rows // fine)
-    at_ten = Raster((), (), 10.0, "uint8", None)
+    at_ten = Raster((), (), 10.0, "uint8", 0)
     return ground_of(seed, scene, at_ten, ten.grown(UTM_MARGIN))
 
 
@@ -107,13 +110,13 @@ DEGREE_MARGIN = 4
 """Pixels sampled beyond a window in degrees, for filters: the same for every product on one grid."""
 
 
-def padded_degrees(scene: Scene, window: Window) -> Window:
+def padded_degrees(scene: Scene, raster: Raster, window: Window) -> Window:
     """A window of a file in degrees with `DEGREE_MARGIN` samples more on every side."""
-    across, down = DEGREE_MARGIN * stride_of(scene), DEGREE_MARGIN
+    across, down = DEGREE_MARGIN * stride_of(scene, raster), DEGREE_MARGIN
     return Window(window.column - across, window.row - down, window.columns + 2 * across, window.rows + 2 * down)
 
 
-def unpadded_degrees(values: NDArray, scene: Scene, window: Window) -> NDArray:
+def unpadded_degrees(values: NDArray, scene: Scene, raster: Raster, window: Window) -> NDArray:
     """Samples of a padded window as the pixels of the window itself."""
-    across, down = DEGREE_MARGIN * stride_of(scene), DEGREE_MARGIN
-    return spread(values, scene, padded_degrees(scene, window))[..., down:-down, across:-across]
+    across, down = DEGREE_MARGIN * stride_of(scene, raster), DEGREE_MARGIN
+    return spread(values, scene, raster, padded_degrees(scene, raster, window))[..., down:-down, across:-across]

@@ -17,8 +17,8 @@ DYNAMIC_WORLD_OF = {10: 2, 20: 6, 30: 3, 40: 5, 50: 7, 60: 8, 70: 9, 80: 1, 90: 
 
 def render_worldcover(seed: int, scene: Scene, raster: Raster, window: Window) -> NDArray:
     """WorldCover codes, (1, rows, columns) uint8."""
-    ground = ground_of(seed, scene, raster, padded_degrees(scene, window))
-    return unpadded_degrees(confused(seed, WORLDCOVER_ERRORS, ground), scene, window)[None].astype(raster.dtype)
+    ground = ground_of(seed, scene, raster, padded_degrees(scene, raster, window))
+    return unpadded_degrees(confused(seed, WORLDCOVER_ERRORS, ground), scene, raster, window)[None].astype(raster.dtype)
 
 
 def render_dynamic_world(seed: int, scene: Scene, raster: Raster, window: Window) -> NDArray:
@@ -54,10 +54,10 @@ def render_occurrence(seed: int, scene: Scene, raster: Raster, window: Window) -
     half = Raster(raster.assets, raster.bands, raster.pixel / 2, raster.dtype, raster.nodata)
     stride_free = Window(window.column * 2, window.row * 2, window.columns * 2, window.rows * 2)
     ground = ground_of(seed, scene, half, stride_free)
-    wet = spread(ground.land.occurrence, scene, stride_free)
+    wet = spread(ground.land.occurrence, scene, half, stride_free)
     four = wet.reshape(window.rows, 2, window.columns, 2)
     share, count = four.mean(axis=(1, 3)), (four > 4).sum(axis=(1, 3))
-    lon, lat = (spread(a, scene, stride_free)[::2, ::2] for a in (ground.lon, ground.lat))
+    lon, lat = (spread(a, scene, half, stride_free)[::2, ::2] for a in (ground.lon, ground.lat))
     missed = uniform(smooth(key_of(seed, "occurrence-missed"), lon, lat, 250.0, 2)) < 0.04
     left, top = scene.properties["left"], scene.properties["top"]
     per = round(1 / raster.pixel)

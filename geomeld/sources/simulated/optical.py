@@ -52,12 +52,12 @@ def look_of(scene: Scene) -> Look:
 def sky_over(seed: int, look: Look, ground: Ground) -> Sky:
     """Clouds at the scene's time and the shadows that they throw away from the sun."""
     day, lon, lat = look.day, ground.lon, ground.lat
-    fraction = weather.cloud_fraction(seed, day, lon, lat, ground.land.moisture)
+    cloudy = weather.cloudiness(seed, day, lon, lat, ground.land.moisture)
     reach = CLOUD_BASE_METRES / np.tan(np.radians(look.sun_elevation))
     towards = np.radians(look.sun_azimuth)
     shift = (float(reach * np.sin(towards)), float(reach * np.cos(towards)))
-    above = weather.cloud_depth(seed, day, lon, lat, fraction)
-    sunwards = weather.cloud_depth(seed, day, lon, lat, fraction, shift)
+    above = weather.cloud_depth(seed, day, lon, lat, cloudy)
+    sunwards = weather.cloud_depth(seed, day, lon, lat, cloudy, shift)
     opacity = np.clip(above / weather.FULL_OPACITY, 0, 1)
     return Sky(opacity, np.clip(sunwards / weather.FULL_OPACITY, 0, 1) * (1 - opacity))
 

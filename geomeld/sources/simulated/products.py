@@ -53,6 +53,7 @@ PRODUCTS: dict[str, Product] = {
             rasters=(Raster(("elevation",), ("elevation",), 1 / 3600, "int16", -9999),),
             render=elevation.render_elevation,
             degrees=1.0,
+            overlap=6,
             derived={"slope": "elevation"},
         ),
         Product(

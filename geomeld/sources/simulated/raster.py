@@ -41,7 +41,7 @@ class Raster:
     """Side of a pixel: metres in UTM, degrees in EPSG:4326."""
     dtype: str
     """Stored NumPy dtype."""
-    nodata: float | None
+    nodata: float
     """Stored value of a pixel without a measurement."""
 
 
@@ -63,7 +63,9 @@ class Product:
     rasters: tuple[Raster, ...]
     render: Renderer
     degrees: float | None = None
-    """Side of one file in degrees for products in EPSG:4326; None for products in UTM, whose scenes state theirs."""
+    """Spacing of files in degrees for products in EPSG:4326; None for products in UTM, whose scenes state theirs."""
+    overlap: int = 0
+    """Pixels by which files in degrees reach beyond their cell on every side."""
     derived: dict[str, str] = field(default_factory=dict)
     """Bands that no file carries, by the native band that they are computed from ({"slope": "elevation"})."""
 

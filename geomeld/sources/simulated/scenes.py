@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtr
 from shapely.affinity import translate
 from shapely.geometry import Polygon, box
 
@@ -147,7 +148,7 @@ def _climate(seed: int, square: Square) -> tuple[np.ndarray, np.ndarray, np.ndar
 def _cloud_cover(seed: int, square: Square, day: int) -> float:
     """Percent of the scene under cloud, to a hundredth."""
     lon, lat, moisture = _climate(seed, square)
-    return round(100 * float(weather.cloud_fraction(seed, day, lon, lat, moisture).mean()), 2)
+    return round(100 * float(ndtr(weather.cloudiness(seed, day, lon, lat, moisture)).mean()), 2)
 
 
 def _phases(seed: int, square: Square, stream: str, days: int) -> list[int]:
@@ -261,7 +262,8 @@ def files(product: Product, grid: Grid) -> Iterator[Scene]:
     """Files of a product without a date, cut at whole degrees."""
     side = product.degrees
     assert side is not None, f"{product.modality} is not cut in degrees"
-    corners = np.array(grid.padded(10.0).footprint())
+    reach = product.overlap * product.rasters[0].pixel
+    corners = np.array(grid.padded(10.0 + 50.0 * product.overlap).footprint())
     (west, south), (east, north) = corners.min(axis=0), corners.max(axis=0)
     for x in range(int(np.floor(west / side)), int(np.floor(east / side)) + 1):
         for y in range(int(np.floor(south / side)), int(np.floor(north / side)) + 1):
@@ -270,8 +272,8 @@ def files(product: Product, grid: Grid) -> Iterator[Scene]:
             yield Scene(
                 scene_id=f"{product.collection}_{name}",
                 modality=product.modality,
-                footprint=_near(box(left, bottom, left + side, bottom + side), grid),
+                footprint=_near(box(left - reach, bottom - reach, left + side + reach, bottom + side + reach), grid),
                 epsg=4326,
                 product=product.title,
-                properties={"epsg": 4326, "left": left, "top": bottom + side, "side": side},
+                properties={"epsg": 4326, "left": left - reach, "top": bottom + side + reach, "side": side + 2 * reach},
             )

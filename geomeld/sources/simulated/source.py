@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from shapely.geometry import Polygon
 
 from geomeld.core.grid import Grid
 from geomeld.core.modality import Modality, Resampling, Timing
@@ -48,9 +49,10 @@ class SimulatedSource:
         if modality.name not in PRODUCTS:
             return []
         plan = DATED.get(modality.name)
-        if plan is None:
-            return sorted(made.files(PRODUCTS[modality.name], grid), key=lambda s: s.scene_id)
-        return sorted(plan(self.seed, grid, start, end), key=lambda s: (s.acquired, s.scene_id))
+        found = plan(self.seed, grid, start, end) if plan else made.files(PRODUCTS[modality.name], grid)
+        outline = Polygon(grid.footprint())
+        touching = [s for s in found if s.footprint.intersects(outline)]
+        return sorted(touching, key=lambda s: (s.acquired or start, s.scene_id))
 
     def read(self, modality: Modality, scenes: Sequence[Scene], grid: Grid) -> Layer | None:
         """The pixels of the scenes on `grid.at(modality.gsd)`; None where none of them holds any."""
@@ -69,8 +71,8 @@ class SimulatedSource:
             new = at & ~valid
             values[new], valid = seen[new], valid | at
         if views:
-            values = most_frequent(np.stack(views), modality)
-            valid = values > 0
+            labels = most_frequent(np.stack(views))
+            values, valid = labels.astype(np.float32), labels > 0
         if not used:
             return None
         if modality.is_categorical or np.issubdtype(np.dtype(modality.dtype), np.integer):
@@ -111,8 +113,9 @@ class SimulatedSource:
             if not set(names) & set(modality.bands):
                 continue
             for band, (seen, at) in self._bands(modality, scene, raster, target, names).items():
-                i = modality.bands.index(band)
-                values[i], valid[i] = seen, at
+                if band in modality.bands:
+                    i = modality.bands.index(band)
+                    values[i], valid[i] = seen, at
         return decoded(values, valid, modality, scene), valid
 
     def _bands(
@@ -142,7 +145,7 @@ def decoded(values: NDArray, valid: NDArray[np.bool_], modality: Modality, scene
     return np.where(valid, np.maximum(values + np.float32(offset), 1), values).astype(np.float32)
 
 
-def most_frequent(views: NDArray[np.uint8], modality: Modality) -> NDArray[np.uint8]:
+def most_frequent(views: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The most frequent class of each pixel over (scenes, bands, rows, columns); a tie goes to the earliest scene that
     shows one of the tied classes; 0 where none is valid."""
     best = np.zeros(views.shape[1:], dtype=np.int32)

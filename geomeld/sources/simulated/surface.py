@@ -1,6 +1,7 @@
 """Surface: what each pixel is made of on a day, as shares of the endmembers of `spectra`."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,8 @@ def shares(seed: int, day: int, ground: Ground) -> NDArray[np.float32]:
             out[INDEX[name], at] += share
     _objects(out, ground)
     _snow(out, seed, day, ground, codes, state)
-    return out / np.maximum(out.sum(axis=0), 1e-6)
+    out /= np.maximum(out.sum(axis=0), np.float32(1e-6))
+    return out
 
 
 def _earth(colour: NDArray, patch: NDArray, moisture: NDArray, steep: NDArray | float = 0.0) -> dict[str, NDArray]:
@@ -87,7 +89,7 @@ def _scaled(parts: dict[str, NDArray], by: NDArray | float) -> dict[str, NDArray
 
 def _recipe(
     code: int, seed: int, day: int, ground: Ground, at: NDArray, state: Growth, colour: NDArray, patch: NDArray
-) -> dict[str, NDArray | float]:
+) -> dict[str, Any]:
     """Endmember shares of the pixels `at` of one WorldCover class."""
     land = ground.land
     moisture, annual, canopy = land.moisture.ravel()[at], land.temperature.ravel()[at], land.canopy.ravel()[at]
@@ -186,7 +188,7 @@ def _objects(out: NDArray[np.float32], ground: Ground) -> None:
 
 
 def _snow(out: NDArray[np.float32], seed: int, day: int, ground: Ground, codes: NDArray, state: Growth) -> None:
-    """Cover the ground with snow, less of it under trees, none on open water until the season is well below freezing."""
+    """Cover the ground with snow: less under trees, none on water until the season is well below freezing."""
     land = ground.land
     cover = weather.snow(seed, day, ground.lon, ground.lat, land.temperature, land.moisture).ravel()
     if not cover.any():

@@ -5,7 +5,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
 from geomeld.core.grid import EARTH_RADIUS_M
 from geomeld.sources.simulated.grain import key_of, smooth
@@ -33,8 +32,10 @@ def temperature(day: int, lat: NDArray, annual: NDArray) -> NDArray:
     return annual + (2.0 + 0.26 * np.abs(lat)) * season(day, lat)
 
 
-def cloud_fraction(seed: int, day: int, lon: NDArray, lat: NDArray, moisture: NDArray) -> NDArray[np.float32]:
-    """Expected share of sky under cloud, 0..1: mostly clear or mostly covered, wetter places and seasons more often.
+def cloudiness(seed: int, day: int, lon: NDArray, lat: NDArray, moisture: NDArray) -> NDArray[np.float32]:
+    """Expected share of sky under cloud as a quantile of N(0, 1): its share is `ndtr` of it.
+
+    Skies are mostly clear or mostly covered, the latter more often in wet places and seasons.
 
     Synoptic patterns of about 900 km; the share of days under 10 % runs from about half in deserts to 5 % in rain
     forests.
@@ -43,13 +44,14 @@ def cloud_fraction(seed: int, day: int, lon: NDArray, lat: NDArray, moisture: ND
     tropics = np.exp(-((np.asarray(lat) / 23.0) ** 2))
     bias = -1.5 + 2.5 * np.asarray(moisture) + 0.55 * warm * tropics - 0.35 * warm * (1 - tropics)
     synoptic = smooth(key_of(seed, "synoptic", day), lon, lat, 900_000.0, 2, 0.45)
-    return ndtr(1.6 * synoptic + bias).astype(np.float32)
+    return (1.6 * synoptic + bias).astype(np.float32)
 
 
 def cloud_depth(
-    seed: int, day: int, lon: NDArray, lat: NDArray, fraction: NDArray, shift: tuple[float, float] = (0.0, 0.0)
+    seed: int, day: int, lon: NDArray, lat: NDArray, cloudy: NDArray, shift: tuple[float, float] = (0.0, 0.0)
 ) -> NDArray[np.float32]:
-    """Height of the cloud field above its threshold: positive under cloud; its share of positive points is `fraction`.
+    """Height of the cloud field above its threshold: positive under cloud, as often as `cloudy` (from `cloudiness`)
+    says.
 
     `shift` (metres east, north) looks at the sky over another place: a pixel lies in shadow where the sky towards the
     sun is cloudy.
@@ -58,7 +60,7 @@ def cloud_depth(
         lat = lat + np.degrees(shift[1] / EARTH_RADIUS_M)
         lon = lon + np.degrees(shift[0] / (EARTH_RADIUS_M * np.cos(np.radians(lat))))
     field = smooth(key_of(seed, "cloud", day), lon, lat, 7_000.0, 6, 0.62)
-    return field + ndtri(np.clip(fraction, 1e-6, 1 - 1e-6)).astype(np.float32)
+    return field + cloudy
 
 
 @lru_cache(maxsize=4096)
