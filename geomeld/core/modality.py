@@ -132,11 +132,12 @@ class Modality:
     def with_no_data(self, values: NDArray, valid: NDArray[np.bool_]) -> NDArray:
         """Values as they are stored: the modality's dtype, with invalid pixels set to its no-data value.
 
-        A valid pixel that happens to equal an integer no-data value is stored as the next value up.
+        A valid pixel that happens to equal an integer no-data value is stored as the nearest value beside it.
         """
         dtype = np.dtype(self.dtype)
         if np.issubdtype(dtype, np.floating):
             return np.where(valid, values, self.no_data).astype(dtype)
         stored = np.asarray(values, dtype=dtype)
-        stored = np.where(valid & (stored == dtype.type(self.no_data)), dtype.type(self.no_data + 1), stored)
+        beside = self.no_data + 1 if self.no_data < np.iinfo(dtype).max else self.no_data - 1
+        stored = np.where(valid & (stored == dtype.type(self.no_data)), dtype.type(beside), stored)
         return np.where(valid, stored, dtype.type(self.no_data))

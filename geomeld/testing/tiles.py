@@ -20,7 +20,7 @@ def fake_layer(modality: Modality, grid: Grid, tile_id: int) -> Layer:
     field = (field - field.min()) / np.ptp(field)
     match modality.kind:
         case Continuous(display=(low, high)):
-            values = low + field * (high - low)
+            values = low + (0.01 + 0.98 * field) * (high - low)
             if np.issubdtype(np.dtype(modality.dtype), np.integer):
                 values = np.clip(np.round(values), 1, None)
         case Categorical() as kind:
