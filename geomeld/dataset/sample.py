@@ -38,9 +38,14 @@ def encode(tile: Tile, modalities: Mapping[str, Modality] = MODALITIES) -> bytes
             layer = tile.layers.get(name)
             if layer is not None:
                 file.create_dataset(name, data=modality.with_no_data(layer.values, layer.valid), track_times=False)
-        text = json.dumps(metadata_of(tile, modalities), sort_keys=True, ensure_ascii=False, allow_nan=False)
-        file.create_dataset(METADATA, data=text.encode("utf-8"), track_times=False)
+        put_metadata(file, metadata_of(tile, modalities))
     return buffer.getvalue()
+
+
+def put_metadata(file: h5py.File, metadata: Mapping[str, Any]) -> None:
+    """Write the metadata document as a scalar of fixed length, which lies in the file as it is and can be mapped."""
+    text = json.dumps(metadata, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    file.create_dataset(METADATA, data=np.bytes_(text.encode("utf-8")), track_times=False)
 
 
 def metadata_of(tile: Tile, modalities: Mapping[str, Modality] = MODALITIES) -> dict[str, Any]:
@@ -92,7 +97,7 @@ def decode(data: bytes, names: Iterable[str] | None = None, modalities: Mapping[
 
 
 def parse_metadata(stored: Any) -> dict[str, Any]:
-    """The metadata document from bytes, str, or a NumPy scalar of either. Raises ValueError where it is no JSON object."""
+    """The metadata document from bytes, str, or a NumPy scalar of either. Raises ValueError for anything else."""
     if isinstance(stored, np.ndarray | np.generic):
         stored = stored.item()
     metadata = json.loads(stored)

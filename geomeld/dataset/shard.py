@@ -1,0 +1,72 @@
+"""Shards: WebDataset tars of `<tile_id>.h5`, written whole or not at all."""
+
+import io
+import tarfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import h5py
+
+from geomeld.core.tile import Tile
+from geomeld.dataset.files import atomic
+from geomeld.dataset.index import ShardIndex, load_index, make_index, save_index
+from geomeld.dataset.sample import METADATA, encode, parse_metadata, put_metadata
+
+
+def shard_name(number: int, with_naip: bool) -> str:
+    """The published name: `geomeld-00004.tar`, or `geomeld-00004_n.tar` for tiles with NAIP imagery."""
+    return f"geomeld-{number:05d}{'_n' if with_naip else ''}.tar"
+
+
+def add_member(tar: tarfile.TarFile, tile_id: int, data: bytes) -> None:
+    """Append one sample; owner, mode and time are fixed, so that the same tiles give the same bytes."""
+    info = tarfile.TarInfo(f"{tile_id}.h5")
+    info.size = len(data)
+    info.mode = 0o644
+    tar.addfile(info, io.BytesIO(data))
+
+
+def open_tar(file: BinaryIO) -> tarfile.TarFile:
+    """A tar to append members to."""
+    return tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT)
+
+
+def write_shard(path: Path, tiles: Iterable[Tile]) -> ShardIndex:
+    """Write tiles into a shard and its index beside it; the shard appears when it is complete."""
+    with atomic(path) as file, open_tar(file) as tar:
+        for tile in tiles:
+            add_member(tar, tile.tile_id, encode(tile))
+    index = make_index(path)
+    save_index(path, index)
+    return index
+
+
+def update_shard(path: Path, updates: Mapping[int, Mapping[str, Any]]) -> ShardIndex:
+    """Rewrite a shard with entries of `updates` (by tile id) put into the members' metadata; arrays are copied."""
+    index = load_index(path)
+    with path.open("rb") as source, atomic(path) as file, open_tar(file) as tar:
+        for member in index.members:
+            source.seek(member.offset)
+            data = source.read(member.size)
+            change = updates.get(member.tile_id)
+            add_member(tar, member.tile_id, with_metadata(data, change) if change else data)
+    index = make_index(path)
+    save_index(path, index)
+    return index
+
+
+def with_metadata(data: bytes, change: Mapping[str, Any]) -> bytes:
+    """The bytes of a sample with entries of its metadata replaced. A fresh file, so that the result does not depend on
+    how often it was changed before."""
+    buffer = io.BytesIO()
+    with h5py.File(io.BytesIO(data), "r") as old, h5py.File(buffer, "w", libver=("earliest", "v110")) as new:
+        metadata = {**parse_metadata(old[METADATA][()]), **change}
+        arrays = {name: dataset for name, dataset in old.items() if name != METADATA}
+        for name in sorted(arrays, key=lambda n: arrays[n].id.get_offset() or 0):
+            if arrays[name].chunks is None:
+                new.create_dataset(name, data=arrays[name][()], track_times=False)
+            else:
+                old.copy(name, new)
+        put_metadata(new, metadata)
+    return buffer.getvalue()
