@@ -1,13 +1,14 @@
 """Aerial: the simulated NAIP orthophoto, where single houses, roads and tree crowns can be seen."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 from affine import Affine
+from numba import njit
 from numpy.typing import NDArray
 from rasterio.features import rasterize
-from scipy.ndimage import gaussian_filter, uniform_filter
 from shapely import transform
 from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
@@ -47,8 +48,7 @@ def render(seed: int, scene: Scene, raster: Raster, window: Window) -> NDArray:
     day = int(scene.properties["day"])
     elevation, azimuth = weather.sun(day, 11.0, float(ground.lat.mean().round(1)))
     light = _base(seed, day, ground, elevation, azimuth)
-    light = np.stack([_fine(band) for band in light])
-    light *= _texture(seed, scene, ground)
+    light = _painted(seed, light, ground)
     _draw(light, seed, scene, ground, elevation, azimuth)
     light *= 1 + 0.02 * white(
         key_of(seed, scene.scene_id, "grain"), ground.row * FINE, ground.column * FINE, *light[0].shape
@@ -85,28 +85,70 @@ def _base(seed: int, day: int, ground: Ground, elevation: float, azimuth: float)
     return (light * shade * (1 + 0.13 * land.texture)).astype(np.float32)
 
 
-def _fine(values: NDArray[np.float32], smooth: bool = True) -> NDArray[np.float32]:
-    """Values at 10 m as 1 m pixels; bilinear unless they are codes."""
-    fine = values.repeat(FINE, axis=0).repeat(FINE, axis=1)
-    return uniform_filter(fine, FINE, mode="nearest") if smooth else fine
+def _painted(seed: int, light: NDArray[np.float32], ground: Ground) -> NDArray[np.float32]:
+    """The 10 m picture at 1 m: frayed edges, tree crowns with shadows, rows in fields, grain of the rest."""
+    rows, columns = (n * FINE for n in ground.shape)
+    top, left = ground.row * FINE, ground.column * FINE
+    lattices = []
+    for stream, cell in (("aerial-east", 9), ("aerial-north", 9), ("aerial-crowns", 5)):
+        size = rows // cell + 3, columns // cell + 3
+        lattices.append(white(key_of(seed, stream), top // cell, left // cell, *size))
+    grain = white(key_of(seed, "aerial-grain"), top, left, rows, columns)
+    out = np.empty((3, rows, columns), dtype=np.float32)
+    canopy, parcel = ground.land.canopy.astype(np.float32), ground.land.parcel.astype(np.uint32)
+    _paint(light, canopy, parcel, *lattices, grain, top, left, out)
+    return out
 
 
-def _texture(seed: int, scene: Scene, ground: Ground) -> NDArray[np.float32]:
-    """Tree crowns with their shadows, rows in fields, grain of the rest: a factor at 1 m."""
-    land = ground.land
-    noise = white(key_of(seed, "aerial"), ground.row * FINE, ground.column * FINE, *(n * FINE for n in ground.shape))
-    crown = gaussian_filter(noise, 1.7, truncate=3.0) * 5.5
-    woody = _fine(np.clip(land.canopy / 6, 0, 1).astype(np.float32))
-    factor = 1 + 0.035 * noise + woody * np.clip(0.45 * crown - 0.12, -0.65, 0.7)
-    parcel = _fine(land.parcel, smooth=False)
-    if parcel.any():
-        angle = (parcel % 180).astype(np.float32) * np.float32(np.pi / 180)
-        spacing = 4.0 + (parcel % 5).astype(np.float32)
-        row = (np.arange(factor.shape[0]) + ground.row * FINE)[:, None] % 100_000
-        column = (np.arange(factor.shape[1]) + ground.column * FINE)[None, :] % 100_000
-        wave = np.sin(2 * np.pi * (column * np.cos(angle) + row * np.sin(angle)) / spacing)
-        factor += np.where((parcel > 0) & (woody < 0.3), 0.05 * wave, 0.0)
-    return factor.astype(np.float32)
+@njit(inline="always")
+def _between(lattice: NDArray, cell: int, y: int, x: int) -> float:
+    """Bilinear interpolation on a lattice of `cell` pixels; y and x are counted from its corner."""
+    i, j = y // cell, x // cell
+    u, v = (y - i * cell) / cell, (x - j * cell) / cell
+    u, v = u * u * (3 - 2 * u), v * v * (3 - 2 * v)
+    near = lattice[i, j] * (1 - v) + lattice[i, j + 1] * v
+    far = lattice[i + 1, j] * (1 - v) + lattice[i + 1, j + 1] * v
+    return near * (1 - u) + far * u
+
+
+@njit(cache=True)
+def _paint(
+    light: NDArray,
+    canopy: NDArray,
+    parcel: NDArray,
+    east: NDArray,
+    north: NDArray,
+    crowns: NDArray,
+    grain: NDArray,
+    top: int,
+    left: int,
+    out: NDArray,
+) -> None:
+    rows, columns = canopy.shape
+    for i in range(out.shape[1]):
+        for j in range(out.shape[2]):
+            dx = _between(east, 9, i + top % 9, j + left % 9)
+            dy = _between(north, 9, i + top % 9, j + left % 9)
+            y = min(max((i + 0.5 + 2.0 * dy) / FINE - 0.5, 0.0), rows - 1.001)
+            x = min(max((j + 0.5 + 2.0 * dx) / FINE - 0.5, 0.0), columns - 1.001)
+            a, b = int(y), int(x)
+            # Steeper than bilinear: edges a few metres wide, not ten.
+            u = min(max((y - a - 0.5) * 2.5 + 0.5, 0.0), 1.0)
+            v = min(max((x - b - 0.5) * 2.5 + 0.5, 0.0), 1.0)
+            r, c = int(y + 0.5), int(x + 0.5)
+            factor = 1.0 + 0.035 * grain[i, j]
+            woody = min(canopy[r, c] / 6.0, 1.0)
+            if woody > 0.05:
+                crown = _between(crowns, 5, i + top % 5, j + left % 5)
+                factor += woody * min(max(0.42 * crown - 0.1, -0.62), 0.6)
+            elif parcel[r, c] > 0:
+                angle = (parcel[r, c] % 180) * 0.0174533
+                across = ((j + left) % 90_000) * math.cos(angle) + ((i + top) % 90_000) * math.sin(angle)
+                factor += 0.05 * math.sin(6.2831853 * across / (4.0 + parcel[r, c] % 5))
+            for k in range(3):
+                near = light[k, a, b] * (1 - v) + light[k, a, b + 1] * v
+                far = light[k, a + 1, b] * (1 - v) + light[k, a + 1, b + 1] * v
+                out[k, i, j] = (near * (1 - u) + far * u) * factor
 
 
 def _draw(
@@ -136,7 +178,7 @@ def _draw(
         if layer is shadows:
             light[:, at] *= 0.4
         else:
-            light[:, at] = MATRIX[drawn[at] - 1][:, list(RGB)].T * (0.75 + 0.5 * (light[0][at] > 0.06))
+            light[:, at] = MATRIX[drawn[at] - 1][:, list(RGB)].T
 
 
 def _shapes(seed: int, bounds: tuple[float, float, float, float], epsg: int) -> Iterator[tuple[str, BaseGeometry, int]]:
