@@ -31,8 +31,11 @@ class Dataset:
         self.modalities = modalities
         self.shards = shards_of(path)
         self._members: dict[int, tuple[Path, Member]] = {}
+        self._sizes: dict[Path, int] = {}
         for shard in self.shards:
-            for member in load_index(shard).members:
+            index = load_index(shard)
+            self._sizes[shard] = index.size
+            for member in index.members:
                 if member.tile_id in self._members:
                     other = self._members[member.tile_id][0].name
                     raise DatasetError(f"Tile {member.tile_id} is in {other} and in {shard.name}; remove one of them.")
@@ -135,6 +138,8 @@ class Dataset:
     def _pread(self, shard: Path, member: Member, size: int, offset: int) -> bytes:
         if shard not in self._handles:
             self._handles[shard] = os.open(shard, os.O_RDONLY)
+            if os.fstat(self._handles[shard]).st_size != self._sizes[shard]:
+                raise DatasetError(f"Shard {shard} was rewritten since the dataset was opened; open it again.")
         data = os.pread(self._handles[shard], size, offset)
         if len(data) != size:
             raise CorruptFile(f"Shard {shard} is truncated inside tile {member.tile_id}. Delete it and build again.")

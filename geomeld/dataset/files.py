@@ -12,7 +12,7 @@ PARTIAL = ".partial"
 
 @contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
-    """Open a file beside `path`; flush, fsync and rename it at the end. After an error or a kill `path` is unchanged."""
+    """Open a file beside `path`; flush, fsync and rename it at the end. A failure leaves `path` unchanged."""
     partial = path.with_name(path.name + PARTIAL)
     try:
         with partial.open("wb") as file:
