@@ -118,7 +118,7 @@ def _recipe(
         cover = np.clip(0.45 + 0.7 * moisture + 0.3 * (patch - 0.5), 0.3, 0.97)
         return {"grass": cover * green, "straw": cover * (1 - green)} | _scaled(earth, 1 - cover)
     if code == 40:
-        return _field(day, ground, at, earth)
+        return _field(day, ground, at, earth, state.temperature[at])
     if code == 50:
         built = np.clip(land.built.ravel()[at], 0, 1)
         garden = 0.75 * (1 - built)
@@ -139,14 +139,16 @@ def _recipe(
     return {"moss": 0.7 + 0.2 * (patch - 0.5), "rock": 0.3 - 0.2 * (patch - 0.5)}
 
 
-def _field(day: int, ground: Ground, at: NDArray, earth: dict[str, NDArray]) -> dict[str, NDArray]:
-    """A cropped parcel: green by its calendar, then stubble or ploughed; one parcel in eight lies fallow."""
+def _field(day: int, ground: Ground, at: NDArray, earth: dict[str, NDArray], now: NDArray) -> dict[str, NDArray]:
+    """A cropped parcel: green by its calendar, then stubble or ploughed; one in eight lies fallow, a third carries
+    winter crops or ley that stay green while it is not freezing."""
     land = ground.land
     word = land.parcel.ravel()[at].astype(np.uint64)
     first, second = ((word * np.uint64(m) >> np.uint64(7)) % np.uint64(1021) / 1021.0 for m in (2654435761, 40503))
     annual, lat = land.temperature.ravel()[at], ground.lat.ravel()[at]
     green, since = crop_green(day, lat, annual, land.parcel_phase.ravel()[at])
     green = np.where(first < 0.12, 0.08, np.clip(green * (0.75 + 0.3 * second), 0, 0.97))
+    green = np.maximum(green, np.where(first > 0.67, 0.5 * np.clip(now / 5, 0, 1) * np.clip((20 - now) / 5, 0, 1), 0))
     stubble = np.where((since > 0.1) & (since < 0.45), 0.15 + 0.7 * second, 0.25 * second)
     return {"crop": green, "straw": (1 - green) * stubble} | _scaled(earth, (1 - green) * (1 - stubble))
 
