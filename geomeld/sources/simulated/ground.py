@@ -1,11 +1,13 @@
 """Ground: the truth under a window of pixels, sampled once and shared by the products that look at it."""
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geomeld.core.grid import utm_epsg
 from geomeld.sources.simulated import landscape
 from geomeld.sources.simulated.raster import Raster, Window, projected
 from geomeld.sources.source import Scene
@@ -30,41 +32,103 @@ class Ground:
         return rows, columns
 
 
-@lru_cache(maxsize=12)
-def _sample(seed: int, epsg: int, column: int, row: int, columns: int, rows: int, per: float, stride: int) -> Ground:
-    """Truth of a block of an absolute pixel lattice; pixels are `per` metres (UTM) or 1/`per` degrees (EPSG:4326).
+TRUTH_METRES = 10.0
+"""Pixel of the truth: every place has the landscape of the pixel of its own UTM zone that holds it."""
+
+_recent: deque[tuple[int, int, Ground]] = deque(maxlen=6)
+"""(seed, epsg, ground) of the last windows: the products of one tile look at the same ground. Values do not depend on
+it, only the time that they take."""
+
+
+def truth_window(seed: int, epsg: int, column: int, row: int, columns: int, rows: int) -> Ground:
+    """The truth of a window of a UTM zone's 10 m pixels, counted from the projection's origin (rows southwards)."""
+    for known_seed, known_epsg, ground in _recent:
+        same = (known_seed, known_epsg, ground.column, ground.row) == (seed, epsg, column, row)
+        if same and ground.shape == (rows, columns):
+            return ground
+    x, y = np.meshgrid(
+        (np.arange(column, column + columns) + 0.5) * TRUTH_METRES,
+        -(np.arange(row, row + rows) + 0.5) * TRUTH_METRES,
+    )
+    lon, lat = projected(x, y, epsg, 4326)
+    ground = Ground(lon, lat, landscape.sample(seed, lon, lat), row, column)
+    _recent.append((seed, epsg, ground))
+    return ground
+
+
+def forget() -> None:
+    """Drop the kept windows, as in a new process."""
+    _recent.clear()
+    _in_degrees.cache_clear()
+
+
+def _looked_up(seed: int, lon: NDArray, lat: NDArray) -> landscape.Landscape:
+    """The truth of the 10 m pixels that hold coordinates."""
+    found: dict[str, NDArray] = {}
+    zones = _zones(lon, lat)
+    for epsg in np.unique(zones):
+        at = zones == epsg
+        x, y = projected(lon[at], lat[at], 4326, int(epsg))
+        column, row = np.floor(x / TRUTH_METRES).astype(np.int64), np.floor(-y / TRUTH_METRES).astype(np.int64)
+        ground = _covering(seed, int(epsg), column, row)
+        column, row = column - ground.column, row - ground.row
+        for field in fields(ground.land):
+            values = getattr(ground.land, field.name)
+            found.setdefault(field.name, np.zeros(lon.shape, dtype=values.dtype))[at] = values[row, column]
+    return landscape.Landscape(**found)
+
+
+def _covering(seed: int, epsg: int, column: NDArray, row: NDArray) -> Ground:
+    """A kept window that holds these pixels, or a new one that just does."""
+    west, east, north, south = (int(n) for n in (column.min(), column.max(), row.min(), row.max()))
+    for known_seed, known_epsg, ground in _recent:
+        rows, columns = ground.shape
+        inside = ground.column <= west and east < ground.column + columns
+        inside &= ground.row <= north and south < ground.row + rows
+        if (known_seed, known_epsg) == (seed, epsg) and inside:
+            return ground
+    return truth_window(seed, epsg, west, north, east - west + 1, south - north + 1)
+
+
+def _zones(lon: NDArray, lat: NDArray) -> NDArray[np.int64]:
+    """The UTM zone of every coordinate; beyond the range of UTM, that of the nearest latitude within."""
+    lon, lat = (lon + 180.0) % 360.0 - 180.0, np.clip(lat, -80.0, 84.0)
+    corners = {utm_epsg(float(lon[i, j]), float(lat[i, j])) for i in (0, -1) for j in (0, -1)}
+    if len(corners) == 1:
+        return np.full(lon.shape, corners.pop())
+    return np.vectorize(utm_epsg, otypes=[np.int64])(lon, lat)
+
+
+@lru_cache(maxsize=6)
+def _in_degrees(seed: int, column: int, row: int, columns: int, rows: int, per: int, stride: int) -> Ground:
+    """The truth at pixels of 1/`per` degrees, counted from 180 W and 90 N; heights are taken at the very points where
+    pixels are larger than the truth's.
 
     With a `stride`, one column in so many is sampled and repeated, where pixels are far narrower than they are high.
     """
     across = np.arange(column // stride, (column + columns - 1) // stride + 1) * stride + stride / 2
-    down = np.arange(row, row + rows) + 0.5
-    if epsg == 4326:
-        lon, lat = np.meshgrid(across / per - 180.0, 90.0 - down / per)
-    else:
-        x, y = np.meshgrid(across * per, -down * per)
-        lon, lat = projected(x, y, epsg, 4326)
-    return Ground(lon, lat, landscape.sample(seed, lon, lat), row, column // stride)
+    lon, lat = np.meshgrid(across / per - 180.0, 90.0 - (np.arange(row, row + rows) + 0.5) / per)
+    fine = _is_fine(1 / per)
+    land = _looked_up(seed, lon, lat) if fine else landscape.sample(seed, lon, lat)
+    return Ground(lon, lat, land, row, column // stride)
 
 
-def ground_of(seed: int, scene: Scene, raster: Raster, window: Window, pixel: float | None = None) -> Ground:
-    """The truth at the pixels of a window of a scene's raster, or at another `pixel` size."""
-    epsg, left, top = int(scene.properties["epsg"]), scene.properties["left"], scene.properties["top"]
-    if epsg == 4326:
-        per = round(1 / raster.pixel)
-        column, row = round((left + 180) * per) + window.column, round((90 - top) * per) + window.row
-        return _sample(seed, epsg, column, row, window.columns, window.rows, per, stride_of(scene, raster))
-    pixel = pixel or raster.pixel
-    scale = raster.pixel / pixel
-    column = round(left / pixel + window.column * scale)
-    row = round(-top / pixel + window.row * scale)
-    columns, rows = round(window.columns * scale), round(window.rows * scale)
-    return _sample(seed, epsg, column, row, columns, rows, pixel, 1)
+def _is_fine(pixel: float) -> bool:
+    """Whether a pixel in degrees is under 20 m."""
+    return pixel * 111_000 < 20
+
+
+def ground_of(seed: int, scene: Scene, raster: Raster, window: Window) -> Ground:
+    """The truth at the pixels of a window of a raster in degrees; strided samples where `stride_of` says so."""
+    left, top, per = scene.properties["left"], scene.properties["top"], round(1 / raster.pixel)
+    column, row = round((left + 180) * per) + window.column, round((90 - top) * per) + window.row
+    return _in_degrees(seed, column, row, window.columns, window.rows, per, stride_of(scene, raster))
 
 
 def stride_of(scene: Scene, raster: Raster) -> int:
     """Columns per sample of a file in degrees: pixels under 20 m are at most so many times narrower than high
     (1 up to 60 degrees); larger ones are few, and heights must have no steps."""
-    if raster.pixel * 111_000 > 20:
+    if not _is_fine(raster.pixel):
         return 1
     middle = scene.properties["top"] - scene.properties["side"] / 2
     return max(1, int(1 / max(0.05, np.cos(np.radians(middle)))))
@@ -79,20 +143,21 @@ def spread(values: NDArray, scene: Scene, raster: Raster, window: Window) -> NDA
     return np.repeat(values, stride, axis=-1)[..., start : start + window.columns]
 
 
-UTM_MARGIN = 6
-"""10 m pixels sampled beyond a window in UTM, for gradients and filters: the same for every product, so that they share
-one sampling."""
+UTM_MARGIN = 12
+"""10 m pixels sampled beyond a window in UTM: enough for gradients and filters, and for the windows that products in
+degrees need of the same tile. The same for every product, so that they share one sampling."""
 
 
 def padded_ground(seed: int, scene: Scene, raster: Raster, window: Window) -> Ground:
-    """The truth at 10 m under a window in UTM, with `UTM_MARGIN` pixels more on every side."""
-    scale = round(raster.pixel / 10) if raster.pixel >= 10 else 1
-    ten = Window(window.column * scale, window.row * scale, window.columns * scale, window.rows * scale)
-    if raster.pixel < 10:
-        fine = round(10 / raster.pixel)
-        ten = Window(window.column // fine, window.row // fine, window.columns // fine, window.rows // fine)
-    at_ten = Raster((), (), 10.0, "uint8", 0)
-    return ground_of(seed, scene, at_ten, ten.grown(UTM_MARGIN))
+    """The truth at 10 m under a window in UTM, with `UTM_MARGIN` pixels more on every side.
+
+    The window's edges lie on 10 m pixels.
+    """
+    left = scene.properties["left"] + window.column * raster.pixel
+    top = scene.properties["top"] - window.row * raster.pixel
+    columns, rows = (round(n * raster.pixel / TRUTH_METRES) + 2 * UTM_MARGIN for n in (window.columns, window.rows))
+    column, row = (round(n / TRUTH_METRES) - UTM_MARGIN for n in (left, -top))
+    return truth_window(seed, int(scene.properties["epsg"]), column, row, columns, rows)
 
 
 def cropped(values: NDArray, margin: int = UTM_MARGIN) -> NDArray:

@@ -14,6 +14,8 @@ from geomeld.sources.source import Scene
 UTM_LATTICE = 60.0
 """Metres: every simulated file in UTM starts on this lattice, so that 10, 20 and 60 m pixels nest."""
 
+METRES_PER_DEGREE = 111_320.0
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -81,13 +83,14 @@ def raster_size(scene: Scene, raster: Raster) -> tuple[int, int]:
     return side, side
 
 
-def window_around(scene: Scene, raster: Raster, grid: Grid, margin: float = 90.0) -> Window | None:
-    """The part of a scene's raster that a tile needs: its outline, `margin` metres more, cut at the scene's edges.
+def window_around(scene: Scene, raster: Raster, grid: Grid) -> Window | None:
+    """The part of a scene's raster that a tile needs: its outline and a margin for filters, cut at the scene's edges.
 
     In UTM it starts and ends on the 60 m lattice, so that rasters of 10, 20 and 60 m cover the same ground. None where
     they do not meet.
     """
     epsg, left, top = int(scene.properties["epsg"]), scene.properties["left"], scene.properties["top"]
+    margin = 3 * raster.pixel * METRES_PER_DEGREE if epsg == 4326 else 90.0
     west, south, east, north = _outline(grid.padded(margin), epsg, left)
     step = raster.pixel if epsg == 4326 else UTM_LATTICE
     scale = round(step / raster.pixel)

@@ -1,0 +1,248 @@
+"""Nature: relief, water, climate, biomes and natural vegetation of the simulated Earth, point by point."""
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from geomeld.sources.simulated.noise import EARTH, layered, line_distance, plain_noise, ridged, share_below, step_between
+
+BIOMES = (
+    "Tropical & Subtropical Moist Broadleaf Forests",
+    "Tropical & Subtropical Dry Broadleaf Forests",
+    "Tropical & Subtropical Coniferous Forests",
+    "Temperate Broadleaf & Mixed Forests",
+    "Temperate Conifer Forests",
+    "Boreal Forests/Taiga",
+    "Tropical & Subtropical Grasslands, Savannas & Shrublands",
+    "Temperate Grasslands, Savannas & Shrublands",
+    "Flooded Grasslands & Savannas",
+    "Montane Grasslands & Shrublands",
+    "Tundra",
+    "Mediterranean Forests, Woodlands & Scrub",
+    "Deserts & Xeric Shrublands",
+    "Mangroves",
+)
+"""The 14 terrestrial biomes (Olson et al. 2001), in their official order."""
+
+# Natural shares per biome: tree, shrub, grass, moss and lichen, bare; wetland and mangrove come on top where it is wet.
+# Together with fields and settlements they make the published land-cover shares of a biome-stratified sample.
+NATURAL = np.array(
+    [
+        (0.83, 0.03, 0.12, 0.00, 0.02),
+        (0.56, 0.13, 0.27, 0.00, 0.04),
+        (0.74, 0.08, 0.15, 0.00, 0.03),
+        (0.66, 0.03, 0.30, 0.00, 0.01),
+        (0.70, 0.06, 0.18, 0.00, 0.06),
+        (0.66, 0.05, 0.13, 0.12, 0.04),
+        (0.28, 0.25, 0.39, 0.00, 0.08),
+        (0.08, 0.11, 0.66, 0.00, 0.15),
+        (0.22, 0.07, 0.64, 0.00, 0.07),
+        (0.12, 0.08, 0.44, 0.03, 0.33),
+        (0.04, 0.07, 0.24, 0.34, 0.31),
+        (0.44, 0.23, 0.23, 0.00, 0.10),
+        (0.01, 0.13, 0.14, 0.00, 0.72),
+        (0.62, 0.04, 0.31, 0.00, 0.03),
+    ]
+)
+FARMED = np.array((0.22, 0.55, 0.30, 0.60, 0.16, 0.03, 0.30, 0.55, 0.32, 0.07, 0.00, 0.44, 0.045, 0.30))
+"""Share of tillable land under crops per biome."""
+WETLAND = np.array((0.03, 0.0, 0.0, 0.01, 0.01, 0.10, 0.01, 0.01, 0.30, 0.01, 0.09, 0.0, 0.0, 0.10))
+"""Share of low ground that is herbaceous wetland per biome."""
+CANOPY = np.array((30.0, 16.0, 24.0, 23.0, 28.0, 15.0, 10.0, 12.0, 12.0, 9.0, 4.0, 12.0, 5.0, 15.0))
+"""Typical height of closed canopy per biome, metres."""
+
+FIELDS = (
+    "elevation", "cover", "canopy", "biome", "occurrence", "temperature", "moisture", "texture", "steepness", "shore",
+)  # fmt: skip
+"""Columns of `survey`: metres, WorldCover code, metres, index, % of the time, C, 0..1, -1..1, metres of relief,
+continentalness (0 at the coast, negative at sea)."""
+
+SEASONAL = 5.0
+PERMANENT = 75.0
+"""Occurrence of water in % from which it is seasonal, and permanent."""
+
+
+@njit(cache=True)
+def continent(x, y, z, key):  # type: ignore[no-untyped-def]
+    """Continentalness: (broad, with its coastline's detail); positive on land."""
+    broad = 0.62 * layered(x, y, z, 7.0e6, 4, 0.5, key) - 0.10
+    return broad, broad + 0.05 * layered(x, y, z, 4.0e5, 11, 0.56, key + 20)
+
+
+@njit(cache=True)
+def _river(x, y, z, wavelength, width, wander, key):  # type: ignore[no-untyped-def]
+    """(distance to the axis, half width) in metres of a system of meandering rivers."""
+    f = EARTH / (wander * 6.0)
+    a = wander / EARTH
+    wx = x + a * plain_noise(x * f, y * f, z * f, key + 1)
+    wy = y + a * plain_noise(x * f, y * f, z * f, key + 2)
+    wz = z + a * plain_noise(x * f, y * f, z * f, key + 3)
+    g = EARTH / (wavelength * 2.0)
+    strength = 1.0 + 0.8 * plain_noise(x * g, y * g, z * g, key + 4)
+    return line_distance(wx, wy, wz, wavelength, key), 0.5 * width * max(strength, 0.25)
+
+
+@njit(cache=True)
+def _climate(latitude, height, shore, x, y, z, key):  # type: ignore[no-untyped-def]
+    """(annual mean temperature in C, moisture 0..1)."""
+    s = abs(math.sin(math.radians(latitude)))
+    temperature = 28.5 - 44.0 * s**2.3 - 0.0060 * height + 1.5 * layered(x, y, z, 2.5e6, 3, 0.5, key)
+    a = abs(latitude)
+    belts = 0.72 * math.exp(-((a / 14.0) ** 2)) + 0.52 * math.exp(-(((a - 53.0) / 18.0) ** 2)) + 0.12
+    moisture = belts + 0.17 * layered(x, y, z, 2.2e6, 4, 0.5, key + 7) + 0.12 * math.exp(-max(shore, 0.0) / 0.05)
+    return temperature, min(1.0, max(0.02, moisture))
+
+
+@njit(cache=True)
+def _biome(latitude, height, relief, shore, t, m, x, y, z, key):  # type: ignore[no-untyped-def]
+    region = layered(x, y, z, 3.0e5, 2, 0.5, key)
+    a = abs(latitude)
+    if t > 20.5 and a < 31.0 and shore < 0.020 and relief < 90.0 and m > 0.33:
+        return 13
+    if relief < 45.0 and region > 1.05 and m > 0.30 and t > 8.0:
+        return 8
+    if height > 1500.0 and t < 14.0 and a < 52.0 and m < 0.72:
+        return 9
+    if t < -7.0:
+        return 10
+    if t < 2.5:
+        return 5 if m > 0.30 else 10
+    if t < 18.0:
+        if m < 0.20:
+            return 12
+        if t > 10.5 and 26.0 < a < 46.0 and m < 0.52:
+            return 11
+        if m < 0.40:
+            return 7
+        return 4 if (relief > 160.0 or region < -0.75) else 3
+    if m > 0.60:
+        return 0
+    if m < 0.21:
+        return 12
+    if m > 0.36:
+        return 2 if (relief > 150.0 or region < -0.9) else 1
+    return 6
+
+
+@njit(cache=True)
+def _point(lon, lat, key, out):  # type: ignore[no-untyped-def]
+    """Everything natural at one place; fills `out` in the order of FIELDS."""
+    rl, rb = math.radians(lon), math.radians(lat)
+    x, y, z = math.cos(rb) * math.cos(rl), math.cos(rb) * math.sin(rl), math.sin(rb)
+    broad, shore = continent(x, y, z, key)
+    belt = step_between(0.42, 0.72, ridged(x, y, z, 3.2e6, 2, 0.5, key + 40)) * step_between(0.02, 0.12, shore)
+    hilly = step_between(-0.5, 1.7, layered(x, y, z, 1.3e5, 3, 0.55, key + 50))
+    relief = 3.0 + 240.0 * hilly**2.2 + 1700.0 * belt
+    ground = max(broad, 0.0) * 320.0 + belt * 900.0 * share_below(layered(x, y, z, 2.5e5, 3, 0.5, key + 55))
+    rise = 1.0 - math.exp(-max(shore, 0.0) / 0.004)
+    temperature, moisture = _climate(lat, ground + 0.4 * relief, shore, x, y, z, key + 60)
+    biome = _biome(lat, ground + 0.4 * relief, relief, shore, temperature, moisture, x, y, z, key + 80)
+
+    flow = step_between(0.14, 0.34, moisture)
+    d1, w1 = _river(x, y, z, 1.7e5, 300.0, 2600.0, key + 100)
+    d2, w2 = _river(x, y, z, 2.4e4, 56.0, 420.0, key + 110)
+    d3, w3 = _river(x, y, z, 7.5e3, 9.0, 130.0, key + 120)
+    valley = (d1 / (d1 + 900.0)) * (d2 / (d2 + 330.0)) * (0.3 + 0.7 * d3 / (d3 + 110.0))
+    glacial = step_between(4.0, -6.0, temperature)
+    depth = layered(x, y, z, 6.5e3, 3, 0.45, key + 130) - (2.0 - 0.75 * glacial - 0.4 * (biome == 8))
+    if relief > 320.0 or moisture < 0.22:
+        depth = -3.0
+    basin = step_between(0.0, 1.1, -depth)
+
+    f = EARTH / 9.0e3
+    bend = 1500.0 / EARTH
+    qx = x + bend * plain_noise(x * f, y * f, z * f, key + 141)
+    qy = y + bend * plain_noise(x * f, y * f, z * f, key + 142)
+    qz = z + bend * plain_noise(x * f, y * f, z * f, key + 143)
+    shape = ridged(qx, qy, qz, 1.5e4, 9, 0.46, key + 150)
+    height = rise * (ground + relief * valley * basin * shape * (0.25 + 0.75 * rise) + 2.0) + min(shore, 0.004) * 900.0
+
+    # --- water ---
+    texture = layered(x, y, z, 60.0, 2, 0.7, key + 170) * 0.4
+    fringe = 1.0 + 0.35 * layered(x, y, z, 420.0, 2, 0.6, key + 175)
+    occurrence = 0.0
+    if shore <= 0.0:
+        occurrence = 100.0
+        height = 0.0
+    else:
+        big, small, brook = d1 - w1, d2 - w2, d3 - w3
+        plain = relief < 200.0
+        near = min(big * 0.6, small) if flow > 0.3 else 1e9
+        if near < 0.0 or (brook < -0.5 and flow > 0.6 and w3 > 5.0):
+            occurrence = 97.0 if flow > 0.55 else 55.0
+        elif depth > 0.0:
+            occurrence = 98.0 if moisture > 0.27 else 45.0
+        elif plain and (near < 34.0 * fringe * flow or depth > -0.045 * fringe):
+            occurrence = 28.0
+        if occurrence >= 45.0 and depth > 0.0:
+            height = rise * (ground + 2.0)
+
+    out[0] = height
+    out[4] = occurrence
+    out[5] = temperature
+    out[6] = moisture
+    out[7] = min(1.0, max(-1.0, texture))
+    out[8] = relief * valley * basin
+    out[9] = shore
+    out[3] = biome
+    out[1], out[2] = _cover(
+        x, y, z, lat, key + 200, biome, occurrence, shore, height, temperature, moisture, relief * valley * basin,
+        min(d1 - w1, d2 - w2), d3, shape, texture,
+    )  # fmt: skip
+
+
+@njit(cache=True)
+def _cover(x, y, z, lat, key, biome, occurrence, shore, height, t, m, steep, bank, brook, shape, texture):  # type: ignore[no-untyped-def]
+    """(WorldCover code, canopy height in metres) of natural ground."""
+    if occurrence >= 75.0:
+        return 80.0, 0.0
+    patch = layered(x, y, z, 1.7e3, 6, 0.66, key)
+    damp = layered(x, y, z, 1.5e3, 5, 0.6, key + 10)
+    rich = share_below(patch + 0.10 * texture)
+    if biome == 13 and t > 19.0 and shore < 0.0062 * (1.0 + 0.6 * math.tanh(damp)) and steep < 40.0:
+        return 95.0, 13.0 * (0.7 + 0.5 * rich)
+    if shore < 0.00016 * (1.2 + damp) and shore < 0.0005:
+        return 60.0, 0.0
+    if t < -18.5 + 2.0 * patch or (t < -7.0 and height > 1900.0 and patch > 0.6):
+        return 70.0, 0.0
+    low = steep < 60.0
+    if low and (share_below(damp) < WETLAND[biome] * 1.75 or (occurrence >= 5.0 and share_below(patch) < 0.45 and m > 0.25)):
+        return 90.0, 0.0
+    if occurrence >= 5.0:
+        return (60.0, 0.0) if m < 0.3 or patch > 0.9 else (30.0, 0.0)
+    # Rivers and gullies are greener than the open slope, crests are barer.
+    green = 0.16 * math.exp(-max(min(bank, brook * 1.5), 0.0) / 90.0) - 0.14 * step_between(0.55, 0.9, shape) * (steep > 80.0)
+    v = min(0.9999, max(0.0, 1.0 - rich - green))
+    edge = 0.0
+    for n in range(5):
+        edge += NATURAL[biome, n]
+        if v < edge:
+            break
+    if n == 0:
+        depth = (edge - v) / max(edge, 1e-6)
+        return 10.0, CANOPY[biome] * (0.55 + 0.55 * min(1.0, 1.6 * depth)) * (1.0 + 0.12 * texture)
+    if n == 1:
+        return 20.0, 1.6
+    if n == 2:
+        return 30.0, 0.0
+    return (100.0, 0.0) if n == 3 else (60.0, 0.0)
+
+
+@njit(cache=True, nogil=True)
+def _survey(lon, lat, key, out):  # type: ignore[no-untyped-def]
+    for i in range(lon.size):
+        _point(lon[i], lat[i], key, out[:, i])
+
+
+def survey(seed: int, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Nature at points: (len(FIELDS), points). A pure function of the seed and each point alone."""
+    out = np.empty((len(FIELDS), lon.size))
+    _survey(lon.ravel(), lat.ravel(), key_of(seed), out)
+    return out
+
+
+def key_of(seed: int) -> int:
+    """The integer from which all hash keys of an Earth are counted; streams are 1,000 apart within a seed's million."""
+    return (seed + 1) * 1_000_003
