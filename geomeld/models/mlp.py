@@ -44,7 +44,7 @@ class Mlp(nn.Module):
 
 
 def on_plain_cpu(x: Tensor, weight: Tensor) -> bool:
-    """Whether to take the hand-written path: float32 on a CPU, without autocast or tracing."""
+    """Whether to take the hand-written path: float32 on a CPU, without autocast."""
     float32 = x.dtype == weight.dtype == torch.float32
     return x.device.type == "cpu" and float32 and not torch.is_autocast_enabled("cpu")
 
@@ -69,16 +69,17 @@ class _FusedMlp(torch.autograd.Function):
         m = n.mean(dim=-1, keepdim=True) + eps
         a = 1 + w * (n / m)
         y = torch.addcmul(b, g, a, out=y).flatten(0, 1)
-        ctx.save_for_backward(rows, h, g, y, n, m, a, w1, w, w2)
+        ctx.save_for_backward(rows, h, g, n, m, a, w1, w, b, w2)
         return torch.addmm(b2, y, w2.t()).view(batch, sites, channels)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        rows, h, g, y, n, m, a, w1, w, w2 = ctx.saved_tensors
+        rows, h, g, n, m, a, w1, w, b, w2 = ctx.saved_tensors
         out = grads[0].reshape(-1, grads[0].shape[-1])
-        d_w2, d_b2 = out.t() @ y, out.sum(dim=0)
+        y = torch.addcmul(b, g, a)  # made again rather than kept: a pass costs less than fresh memory
+        d_w2, d_b2 = out.t() @ y.flatten(0, 1), out.sum(dim=0)
         e = (out @ w2).view_as(g)
-        q = (e * g).sum(dim=1, keepdim=True)
+        q = torch.mul(e, g, out=y).sum(dim=1, keepdim=True)
         qw = q * w
         d_n = qw / m - (qw * n).sum(dim=-1, keepdim=True) / (m.square() * n.shape[-1])
         e.mul_(a).addcmul_(g, (d_n / n).masked_fill_(n == 0, 0))

@@ -68,7 +68,7 @@ def train_tokenizer(captions: Iterable[str], vocab_size: int = 4096) -> Tokenize
         initial_alphabet=sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    bpe.train_from_iterator(sorted(captions), trainer)
+    bpe.train_from_iterator(captions, trainer)
     return Tokenizer(bpe)
 
 
