@@ -35,18 +35,18 @@ NATURAL = np.array(
         (0.74, 0.08, 0.15, 0.00, 0.03),
         (0.66, 0.03, 0.30, 0.00, 0.01),
         (0.70, 0.06, 0.18, 0.00, 0.06),
-        (0.66, 0.05, 0.13, 0.12, 0.04),
+        (0.67, 0.05, 0.16, 0.08, 0.04),
         (0.28, 0.25, 0.39, 0.00, 0.08),
         (0.08, 0.11, 0.66, 0.00, 0.15),
         (0.22, 0.07, 0.64, 0.00, 0.07),
         (0.12, 0.08, 0.44, 0.03, 0.33),
-        (0.04, 0.07, 0.24, 0.34, 0.31),
+        (0.04, 0.07, 0.28, 0.24, 0.37),
         (0.44, 0.23, 0.23, 0.00, 0.10),
         (0.01, 0.13, 0.14, 0.00, 0.72),
         (0.62, 0.04, 0.31, 0.00, 0.03),
     ]
 )
-FARMED = np.array((0.22, 0.55, 0.30, 0.60, 0.16, 0.03, 0.30, 0.55, 0.32, 0.07, 0.00, 0.44, 0.045, 0.30))
+FARMED = np.array((0.38, 0.82, 0.52, 0.86, 0.28, 0.05, 0.52, 0.82, 0.54, 0.11, 0.00, 0.70, 0.07, 0.50))
 """Share of tillable land under crops per biome."""
 WETLAND = np.array((0.03, 0.0, 0.0, 0.01, 0.01, 0.10, 0.01, 0.01, 0.30, 0.01, 0.09, 0.0, 0.0, 0.10))
 """Share of low ground that is herbaceous wetland per biome."""
@@ -141,12 +141,12 @@ def _point(lon, lat, key, out):  # type: ignore[no-untyped-def]
     biome = _biome(lat, ground + 0.4 * relief, relief, shore, temperature, moisture, x, y, z, key + 80)
 
     flow = step_between(0.14, 0.34, moisture)
-    d1, w1 = _river(x, y, z, 1.7e5, 300.0, 2600.0, key + 100)
-    d2, w2 = _river(x, y, z, 2.4e4, 56.0, 420.0, key + 110)
+    d1, w1 = _river(x, y, z, 1.5e5, 360.0, 2600.0, key + 100)
+    d2, w2 = _river(x, y, z, 2.0e4, 64.0, 420.0, key + 110)
     d3, w3 = _river(x, y, z, 7.5e3, 9.0, 130.0, key + 120)
     valley = (d1 / (d1 + 900.0)) * (d2 / (d2 + 330.0)) * (0.3 + 0.7 * d3 / (d3 + 110.0))
     glacial = step_between(4.0, -6.0, temperature)
-    depth = layered(x, y, z, 6.5e3, 3, 0.45, key + 130) - (2.0 - 0.75 * glacial - 0.4 * (biome == 8))
+    depth = layered(x, y, z, 6.5e3, 3, 0.45, key + 130) - (1.42 - 0.50 * glacial - 0.2 * (biome == 8))
     if relief > 320.0 or moisture < 0.22:
         depth = -3.0
     basin = step_between(0.0, 1.1, -depth)
@@ -208,7 +208,7 @@ def _cover(x, y, z, lat, key, biome, occurrence, shore, height, t, m, steep, ban
     if t < -18.5 + 2.0 * patch or (t < -7.0 and height > 1900.0 and patch > 0.6):
         return 70.0, 0.0
     low = steep < 60.0
-    if low and (share_below(damp) < WETLAND[biome] * 1.75 or (occurrence >= 5.0 and share_below(patch) < 0.45 and m > 0.25)):
+    if low and (share_below(damp) < WETLAND[biome] * 1.15 or (occurrence >= 5.0 and share_below(patch) < 0.45 and m > 0.25)):
         return 90.0, 0.0
     if occurrence >= 5.0:
         return (60.0, 0.0) if m < 0.3 or patch > 0.9 else (30.0, 0.0)

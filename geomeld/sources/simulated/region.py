@@ -114,7 +114,7 @@ def _towns(seed: int, band: int, column: int, key: int) -> NDArray[np.float64]:
     y = ((cells // TOWNS + 0.5) + 0.5 * (words[:, 1] - 0.5)) * side - SPAN / 2
     chance = 1.1 * _habitable(_nature(seed, band, column, x, y))
     big = words[:, 3] ** 5
-    radius = np.where(words[:, 2] < chance, 140.0 + 260.0 * words[:, 4] + 950.0 * big, 0.0)
+    radius = np.where(words[:, 2] < chance, 160.0 + 300.0 * words[:, 4] + 1000.0 * big, 0.0)
     # People settle where they work the land: a site draws a small hamlet, a great plain a town.
     return np.column_stack([x, y, radius, (words[:, 5] - 0.5) * 1.5, 70.0 + 50.0 * words[:, 4]])
 
