@@ -10,8 +10,7 @@ import pytest
 from geomeld.core.grid import Grid
 from geomeld.core.tile import Layer
 from geomeld.modalities import MODALITIES
-from geomeld.sources.simulated import SimulatedSource, optical
-from geomeld.sources.simulated.ground import _sample
+from geomeld.sources.simulated import SimulatedSource, ground, optical
 from geomeld.sources.simulated.landscape import sample
 from geomeld.sources.source import Source
 
@@ -43,7 +42,7 @@ def read(name: str, grid: Grid, count: int = 2, when=SUMMER, source=None) -> Lay
 
 def forget() -> None:
     """Empty the caches, as in a new process."""
-    _sample.cache_clear()
+    ground.forget()
     optical._picture.cache_clear()
     optical.sky_over.cache_clear()
 
