@@ -13,7 +13,8 @@ PARTIAL = ".partial"
 @contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
     """Open a file beside `path`; flush, fsync and rename it at the end. A failure leaves `path` unchanged."""
-    partial = path.with_name(path.name + PARTIAL)
+    # The process in the name keeps two writers apart, one of them perhaps left over from a killed run.
+    partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
     try:
         with partial.open("wb") as file:
             yield file

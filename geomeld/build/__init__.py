@@ -1,0 +1,1 @@
+"""Stage 1: from coordinates to aligned tiles: anchors, plan, tile, run."""

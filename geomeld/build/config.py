@@ -1,0 +1,38 @@
+"""BuildConfig: the choices of a build; where the paper is silent, the field says so."""
+
+from dataclasses import dataclass
+
+from geomeld.core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """How scenes are chosen and shards are cut; stored in the manifest."""
+
+    seed: int = 0
+    """Of every draw."""
+    max_cloud: float = 10.0
+    """Sentinel-2 scenes must have less cloud than this, percent (paper 3.4)."""
+    window_days: int = 15
+    """Sentinel-1 and Dynamic World lie within this many days of the chosen Sentinel-2 scene (paper 3.4)."""
+    widening_days: tuple[int, ...] = (15, 30, 45)
+    """Half widths of the search for Sentinel-2 around the reference date, tried in turn (the paper is silent)."""
+    other_years: tuple[int, int] = (2017, 2022)
+    """When nothing is found, the same days of the nearest other year in this range are tried (the paper is silent)."""
+    clear_share: float = 0.9
+    """Share of a tile that must be free of cloud and shadow in the scene's own classification, where the source has
+    one (the paper is silent: a scene under 10 % can still be cloudy over one tile)."""
+    years: tuple[int, int] = (2018, 2021)
+    """Range of the drawn reference dates of sampled anchors (paper 3.4)."""
+    shard_size: int = 64
+    """Tiles per shard."""
+    naip: bool = True
+    """Take tiles' reference dates from 1 m photographs where there are any (paper 3.4), and keep the photographs."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_cloud <= 100:
+            raise ConfigError(f"max_cloud is {self.max_cloud}; it is a percentage above 0 and up to 100.")
+        if self.shard_size < 1:
+            raise ConfigError(f"shard_size is {self.shard_size}; a shard holds at least one tile.")
+        if not self.widening_days or min(self.widening_days) < 1:
+            raise ConfigError(f"widening_days is {self.widening_days}; give at least one positive number of days.")
