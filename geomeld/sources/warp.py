@@ -59,6 +59,9 @@ def onto(
         dtype=dtype,
         tolerance=1e-6,
         init_dest_nodata=True,
+        # GDAL would widen the bilinear kernel by the ratio of pixel sizes, which it guesses from the whole window: fixed,
+        # so that a pixel does not depend on the window that it is read with. (The average needs the true ratio.)
+        **({"XSCALE": 1.0, "YSCALE": 1.0} if kernel is Kernel.bilinear else {}),
     ) as vrt:
         values = vrt.read(list(bands))
     valid = ~np.isnan(values) if np.isnan(empty) else values != empty

@@ -6,9 +6,12 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
 
 from geomeld.sources.simulated.grain import key_of, smooth, uniform
 from geomeld.sources.simulated.ground import Ground
+
+NO_PULL: Mapping[int, float] = {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,6 +30,8 @@ class ErrorModel:
     """Standard deviation by which borders are displaced."""
     filter_pixels: int
     """Side of the majority filter that loses small objects, odd."""
+    pull: Mapping[int, float]
+    """Weight of a class in that filter where it is not 1: settlements swallow their gardens."""
 
 
 WORLDCOVER_ERRORS = ErrorModel(
@@ -48,6 +53,7 @@ WORLDCOVER_ERRORS = ErrorModel(
     patch_metres=150.0,
     border_pixels=0.9,
     filter_pixels=3,
+    pull={50: 1.6},
 )
 """ESA WorldCover 2020: overall accuracy near 76 % (product validation report)."""
 
@@ -70,6 +76,7 @@ DYNAMIC_WORLD_ERRORS = ErrorModel(
     patch_metres=260.0,
     border_pixels=1.3,
     filter_pixels=5,
+    pull={50: 2.4},
 )
 """Dynamic World: agreement with experts near 74 % (Brown et al. 2022), smoother outlines than WorldCover."""
 
@@ -78,21 +85,24 @@ DYNAMIC_WORLD_ERRORS = ErrorModel(
 def confused(seed: int, model: ErrorModel, ground: Ground) -> NDArray[np.uint8]:
     """The map that a product with these errors makes of the truth, in WorldCover codes, of the ground's shape.
 
-    A margin of filter_pixels // 2 + 3 pixels at the border of the ground is not reliable.
+    A margin of filter_pixels // 2 + 4 pixels at the border of the ground is not reliable.
     """
     codes = _displaced(seed, model, ground)
-    codes = majority(codes, model.filter_pixels)
+    codes = majority(codes, model.filter_pixels, model.pull)
     lon, lat = ground.lon, ground.lat
     doubt = uniform(smooth(key_of(seed, f"{model.stream}-error"), lon, lat, model.patch_metres, 3, 0.6))
     choice = uniform(smooth(key_of(seed, f"{model.stream}-partner"), lon, lat, 3 * model.patch_metres, 2))
+    farmable = (ground.land.temperature > 2) & (ground.land.moisture > 0.15)
+    # Open water far from any shore is never mistaken.
+    shore = uniform_filter((codes == 80).astype(np.float32), 9, mode="nearest") < 0.98
     out = codes.copy()
     for code in np.unique(codes):
-        wrong = (codes == code) & (doubt < model.rate[int(code)])
+        wrong = (codes == code) & (doubt < model.rate[int(code)]) & (shore | (codes != 80))
         low = 0.0
         for partner, share in model.partners[int(code)]:
             out[wrong & (choice >= low) & (choice < low + share)] = partner
             low += share
-    return out
+    return np.where((out == 40) & (codes != 40) & ~farmable, codes, out)
 
 
 def _displaced(seed: int, model: ErrorModel, ground: Ground) -> NDArray[np.uint8]:
@@ -113,15 +123,17 @@ def _displaced(seed: int, model: ErrorModel, ground: Ground) -> NDArray[np.uint8
     return ground.land.land_cover[row, column]
 
 
-def majority(codes: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """The most frequent code in the side x side square around each pixel, the lowest code where several are."""
+def majority(codes: NDArray[np.uint8], side: int, pull: Mapping[int, float] = NO_PULL) -> NDArray[np.uint8]:
+    """The most frequent code in the side x side square around each pixel, the lowest code where several are; counts
+    are multiplied by the `pull` of their class."""
     half = side // 2
     padded = np.pad(codes, half, mode="edge")
-    best, out = np.zeros(codes.shape, dtype=np.int16), codes.copy()
+    best, out = np.zeros(codes.shape, dtype=np.float32), codes.copy()
     for code in np.unique(codes):
         total = np.zeros((padded.shape[0] + 1, padded.shape[1] + 1), dtype=np.int32)
         total[1:, 1:] = (padded == code).cumsum(axis=0, dtype=np.int32).cumsum(axis=1, dtype=np.int32)
         count = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
-        better = count > best
-        out[better], best[better] = code, count[better]
+        weighted = count.astype(np.float32) * np.float32(pull.get(int(code), 1.0))
+        better = weighted > best
+        out[better], best[better] = code, weighted[better]
     return out

@@ -171,7 +171,7 @@ def gradient(ground: Ground, metres: float = 10.0) -> tuple[NDArray[np.float32],
     return across, -down
 
 
-DEGREE_MARGIN = 4
+DEGREE_MARGIN = 5
 """Pixels sampled beyond a window in degrees, for filters: the same for every product on one grid."""
 
 

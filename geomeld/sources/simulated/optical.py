@@ -91,7 +91,7 @@ def _picture(seed: int, scene_id: str, look: Look, ground: Ground) -> Picture:
     water = (land.land_cover == 80) | (parts[INDEX["snow"]].reshape(shape) > 0.6)
     texture = 1 + np.where(water, 0.02, 0.13) * land.texture
     fine = white(key_of(seed, "crowns"), ground.row, ground.column, *shape)
-    texture += np.where(land.land_cover == 10, 0.05, np.where(water, 0.0, 0.03)) * fine
+    texture += np.where(land.land_cover == 10, 0.075, np.where(water, 0.0, 0.03)) * fine
     light *= (texture * _illumination(look, ground)).astype(np.float32)
     wet = 1.12 - 0.28 * land.moisture
     light *= np.where(water, 1.0, wet).astype(np.float32)

@@ -90,7 +90,7 @@ def window_around(scene: Scene, raster: Raster, grid: Grid) -> Window | None:
     they do not meet.
     """
     epsg, left, top = int(scene.properties["epsg"]), scene.properties["left"], scene.properties["top"]
-    margin = 3 * raster.pixel * METRES_PER_DEGREE if epsg == 4326 else 90.0
+    margin = 3 * raster.pixel * METRES_PER_DEGREE if epsg == 4326 else 30.0
     west, south, east, north = _outline(grid.padded(margin), epsg, left)
     step = raster.pixel if epsg == 4326 else UTM_LATTICE
     scale = round(step / raster.pixel)

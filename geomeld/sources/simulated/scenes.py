@@ -14,7 +14,7 @@ from shapely.geometry import Polygon, box
 from geomeld.core.draw import below, draw_words, unit
 from geomeld.core.errors import AnchorError
 from geomeld.core.grid import Grid, utm_epsg
-from geomeld.sources.simulated import landscape, weather
+from geomeld.sources.simulated import landscape, nature, weather
 from geomeld.sources.simulated.raster import UTM_LATTICE, Product, projected
 from geomeld.sources.source import Scene
 
@@ -141,7 +141,7 @@ def _climate(seed: int, square: Square) -> tuple[np.ndarray, np.ndarray, np.ndar
     steps = (np.arange(6) + 0.5) * square.side / 6
     x, y = np.meshgrid(square.left + steps, square.top - steps)
     lon, lat = projected(x.ravel(), y.ravel(), square.epsg, 4326)
-    return lon, lat, np.asarray(landscape.sample(seed, lon, lat).moisture)
+    return lon, lat, nature.survey(seed, lon, lat)[nature.FIELDS.index("moisture")]
 
 
 @lru_cache(maxsize=65536)
@@ -239,7 +239,7 @@ def naip(seed: int, grid: Grid, start: dt.datetime, end: dt.datetime) -> Iterato
     """Photographs of 2011 to 2023, every second year between May and September, inside the United States."""
     for square in squares(grid, QUAD_METRES, QUAD_SIDE):
         lon, lat = square.centre
-        if not bool(np.asarray(landscape.sample(seed, np.array([lon]), np.array([lat])).united_states)[0]):
+        if not landscape.united_states(np.array([lon]), np.array([lat]))[0]:
             continue
         block = f"{square.epsg}/{square.column // 10}/{square.row // 10}"
         parity = below(draw_words(seed, "naip-cycle", f"{square.epsg}/{square.row // 100}")[0], 2)

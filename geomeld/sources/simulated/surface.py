@@ -196,7 +196,7 @@ def _snow(out: NDArray[np.float32], seed: int, day: int, ground: Ground, codes: 
     if not cover.any():
         return
     hold = np.ones(256, dtype=np.float32)
-    hold[[10, 50, 95, 20]] = 0.35, 0.7, 0.2, 0.75
+    hold[[10, 50, 95, 20]] = 0.1, 0.6, 0.05, 0.7
     ice = np.clip((-6 - state.temperature) / 4, 0, 1)
     hidden = np.where(codes == 80, ice, cover * hold[codes])
     out *= 1 - hidden

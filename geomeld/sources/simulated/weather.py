@@ -77,8 +77,13 @@ def sun(day: int, hour: float, lat: float) -> tuple[float, float]:
 
 
 def snow(seed: int, day: int, lon: NDArray, lat: NDArray, annual: NDArray, moisture: NDArray) -> NDArray[np.float32]:
-    """Share of open ground under snow, 0..1: patchy between +1 and -5 C of the season's mean; thinner where dry."""
-    patches = smooth(key_of(seed, "snow", day // 20), lon, lat, 2_000.0, 4, 0.7)
-    weather = smooth(key_of(seed, "cold", day // 20), lon, lat, 700_000.0)
-    cold = -2.0 - temperature(day, lat, annual) + 1.5 * patches + 2.5 * weather
-    return np.clip(cold / 3.0 + 0.3, 0, 1).astype(np.float32) * (np.asarray(moisture) > 0.12)
+    """Share of open ground under snow, 0..1: patchy between +1 and -5 C of the season's mean; thinner where dry, none
+    above 10 C."""
+    now = temperature(day, lat, annual)
+    may = (now < 10.0) & (np.asarray(moisture) > 0.12)
+    out = np.zeros(np.shape(now), dtype=np.float32)
+    if may.any():
+        patches = smooth(key_of(seed, "snow", day // 20), lon[may], lat[may], 2_000.0, 3, 0.7)
+        weather = smooth(key_of(seed, "cold", day // 20), lon[may], lat[may], 700_000.0)
+        out[may] = np.clip((-2.0 - now[may] + 1.5 * patches + 2.5 * weather) / 3.0 + 0.3, 0, 1)
+    return out
