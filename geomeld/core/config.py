@@ -8,6 +8,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
+import numpy as np
+
 from geomeld.core.errors import ConfigError
 
 C = TypeVar("C")
@@ -23,6 +25,8 @@ def to_json(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, np.generic):
+        return value.item()
     if isinstance(value, typing.Mapping):
         return {str(k): to_json(v) for k, v in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

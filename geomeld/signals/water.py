@@ -1,0 +1,182 @@
+"""Water: the consensus of independent products, and what kind of water bodies it makes (captions study 2.5)."""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.ndimage import uniform_filter
+
+from geomeld.core.caption import Water, WaterBody
+from geomeld.core.tile import Tile
+from geomeld.modalities import MODALITIES
+from geomeld.signals.land_cover import elongation, sector_of
+from geomeld.signals.radar import SMOOTH_WATER, best_orbit
+from geomeld.signals.spectral import index_maps, reflectances
+
+DETECTED_FROM = 0.10
+"""Percent of the tile's pixels."""
+SMALLEST = 4
+"""Pixels of a component that counts."""
+PERMANENT, SEASONAL, DRY = 75, 5, 50
+"""Occurrence in percent."""
+MOST_BODIES = 6
+"""Bodies that are described."""
+EIGHT = np.ones((3, 3), bool)
+
+Kind = Literal["pond", "lake", "river", "sea"]
+
+
+def consensus(tile: Tile) -> tuple[NDArray[np.bool_], Water]:
+    """(mask of consensus water, its description) of a tile.
+
+    Dynamic World water is confirmed by JRC occurrence; new water (rarely seen before) needs the spectrum or smooth
+    radar beside it. Without JRC the spectrum or WorldCover confirms; without Dynamic World, WorldCover and JRC; with neither,
+    the spectrum alone speaks, held against radar, at a low confidence.
+    """
+    shape = (128, 128) if not tile.layers else tile.grid.shape
+    named, known = _named_water(tile, "dynamic_world"), _named_water(tile, "esa_worldcover")
+    occurrence = tile.layers.get("surface_water")
+    wet_spectrum, wet_radar = _spectral_water(tile), _smooth_radar(tile)
+    seen = [m for m in (wet_spectrum, wet_radar) if m is not None]
+    supported = np.logical_or.reduce(seen) if seen else np.zeros(shape, bool)
+    often = np.where(occurrence.valid[0], occurrence.values[0], 0) if occurrence is not None else None
+    permanent = seasonal = np.zeros(shape, bool)
+    if named is not None and often is not None:
+        permanent, seasonal = named & (often >= PERMANENT), named & (often >= SEASONAL) & (often < PERMANENT)
+        mask, claimed = permanent | seasonal | (named & (often < SEASONAL) & supported), named
+        confidence, sources = None, ("dynamic_world", "surface_water")
+    elif named is not None:
+        other = known if known is not None else np.zeros(shape, bool)
+        mask, claimed, confidence, sources = named & (supported | other), named, 0.6, ("dynamic_world",)
+    elif known is not None and often is not None:
+        mask, claimed = known & (often >= 25), known
+        permanent, seasonal = mask & (often >= PERMANENT), mask & (often < PERMANENT)
+        confidence, sources = 0.6, ("esa_worldcover", "surface_water")
+    elif wet_spectrum is not None:
+        mask = wet_spectrum if wet_radar is None else wet_spectrum & (wet_radar | ndimage.binary_erosion(wet_spectrum))
+        claimed, confidence, sources = (
+            wet_spectrum,
+            0.5,
+            ("sentinel2",) + (("sentinel1",) if wet_radar is not None else ()),
+        )
+    elif known is not None:
+        mask, claimed, confidence, sources = known, known, 0.4, ("esa_worldcover",)
+    else:
+        mask, claimed, confidence, sources = np.zeros(shape, bool), np.zeros(shape, bool), 0.0, ()
+    mask = without_specks(mask)
+    unconfirmed = claimed & ~mask
+    if confidence is None:
+        confidence = 1.0 - np.count_nonzero(unconfirmed) / max(np.count_nonzero(claimed), 1)
+    return mask, _described(mask, permanent & mask, seasonal & mask, unconfirmed, float(confidence), sources, tile)
+
+
+def without_specks(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Components of at least SMALLEST pixels (8 neighbours)."""
+    labels, _ = ndimage.label(mask, EIGHT)
+    sizes = np.bincount(labels.ravel())
+    keep = sizes >= SMALLEST
+    keep[0] = False
+    return keep[labels]
+
+
+def _named_water(tile: Tile, name: str) -> NDArray[np.bool_] | None:
+    layer = tile.layers.get(name)
+    if layer is None or not layer.valid.any():
+        return None
+    code = next(c.code for c in MODALITIES[name].kind.classes if "water" in c.name.lower())  # type: ignore[union-attr]
+    return layer.valid[0] & (layer.values[0] == code)
+
+
+def _spectral_water(tile: Tile) -> NDArray[np.bool_] | None:
+    layer = tile.layers.get("sentinel2")
+    if layer is None or not layer.valid.any():
+        return None
+    bands, valid = reflectances(layer)
+    maps = index_maps(bands)
+    if {"ndwi", "mndwi"} <= set(maps):
+        return valid & (maps["mndwi"] > 0) & (maps["ndwi"] > 0) & (bands["B8"] < 0.15)
+    if "s2wi" in maps and "B8" in bands:
+        return valid & (maps["s2wi"] > 0.3) & (bands["B8"] < 0.10)
+    return None
+
+
+def _smooth_radar(tile: Tile) -> NDArray[np.bool_] | None:
+    layer = tile.layers.get("sentinel1")
+    orbit = best_orbit(layer)
+    if layer is None or orbit is None or f"VH_{orbit}" not in layer.bands:
+        return None
+    vv, valid = layer.band(f"VV_{orbit}")
+    vh, valid_vh = layer.band(f"VH_{orbit}")
+    vv, vh = (uniform_filter(np.where(valid & valid_vh, b, 0.0), 3) for b in (vv, vh))
+    return valid & valid_vh & (vv < SMOOTH_WATER[0]) & (vh < SMOOTH_WATER[1])
+
+
+def _described(
+    mask: NDArray[np.bool_],
+    permanent: NDArray[np.bool_],
+    seasonal: NDArray[np.bool_],
+    unconfirmed: NDArray[np.bool_],
+    confidence: float,
+    sources: tuple[str, ...],
+    tile: Tile,
+) -> Water:
+    def percent(m: NDArray[np.bool_]) -> float:
+        return round(100.0 * float(np.count_nonzero(m)) / m.size, 2)
+
+    found = bodies(mask, tile)
+    kinds = {b.kind for b in found if b.area_m2 >= 0.1 * sum(x.area_m2 for x in found)}
+    return Water(
+        detected=percent(mask) >= DETECTED_FROM,
+        percentage=percent(mask),
+        permanent=percent(permanent),
+        seasonal=percent(seasonal),
+        unconfirmed=percent(unconfirmed),
+        kind="none" if not kinds else kinds.pop() if len(kinds) == 1 else "mixed",
+        bodies=tuple(found),
+        confidence=round(confidence, 4),
+        sources=sources,
+    )
+
+
+def bodies(mask: NDArray[np.bool_], tile: Tile) -> list[WaterBody]:
+    """The MOST_BODIES largest connected bodies of at least 9 pixels, largest first."""
+    labels, count = ndimage.label(mask, EIGHT)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    pixel = tile.grid.gsd**2
+    found = []
+    for k in (np.argsort(-sizes[1:], kind="stable") + 1)[:MOST_BODIES]:
+        if sizes[k] < 9:
+            break
+        body = labels == k
+        rows, columns = np.nonzero(body)
+        found.append(
+            WaterBody(
+                kind=_kind(body, tile),
+                area_m2=float(sizes[k] * pixel),
+                sector=sector_of(rows.mean(), columns.mean(), mask.shape[0]),
+                elongation=round(elongation(body), 3),
+            )
+        )
+    return found
+
+
+def _kind(body: NDArray[np.bool_], tile: Tile) -> Kind:
+    size = np.count_nonzero(body)
+    edges = sum(bool(e.any()) for e in (body[0], body[-1], body[:, 0], body[:, -1]))
+    # A river is long for its area whatever its bends: compare its outline with that of a disc.
+    outline = np.count_nonzero(body & ~ndimage.binary_erosion(body, EIGHT, border_value=1))
+    winding = outline / (2 * np.sqrt(np.pi * size))
+    if edges >= 2 and (elongation(body) >= 4 or winding >= 2.2) and size < 0.3 * body.size:
+        return "river"
+    if edges >= 2 and size >= 0.2 * body.size and _at_sea_level(body, tile):
+        return "sea"
+    return "pond" if size * tile.grid.gsd**2 < 10_000 else "lake"
+
+
+def _at_sea_level(body: NDArray[np.bool_], tile: Tile) -> bool:
+    layer = next((x for n, x in tile.layers.items() if x.bands[:1] == ("elevation",)), None)
+    if layer is None:
+        return False
+    z = layer.values[0][body & layer.valid[0]]
+    return z.size > 0 and bool(np.median(z) < 5.0)
