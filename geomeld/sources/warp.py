@@ -59,8 +59,8 @@ def onto(
         dtype=dtype,
         tolerance=1e-6,
         init_dest_nodata=True,
-        # GDAL would widen the bilinear kernel by the ratio of pixel sizes, which it guesses from the whole window: fixed,
-        # so that a pixel does not depend on the window that it is read with. (The average needs the true ratio.)
+        # GDAL would widen the bilinear kernel by the ratio of pixel sizes, which it guesses from the whole window.
+        # Fixed, so that a pixel does not depend on the window that it is read with; the average needs the true ratio.
         **({"XSCALE": 1.0, "YSCALE": 1.0} if kernel is Kernel.bilinear else {}),
     ) as vrt:
         values = vrt.read(list(bands))

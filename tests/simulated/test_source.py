@@ -11,27 +11,25 @@ from geomeld.core.grid import Grid
 from geomeld.core.tile import Layer
 from geomeld.modalities import MODALITIES
 from geomeld.sources.simulated import SimulatedSource, ground, optical
-from geomeld.sources.simulated.landscape import sample
+from geomeld.sources.simulated.landscape import united_states
+from geomeld.sources.simulated.nature import FIELDS, survey
 from geomeld.sources.source import Source
 
-YEAR = dt.datetime(2020, 1, 1, tzinfo=dt.UTC), dt.datetime(2021, 1, 1, tzinfo=dt.UTC)
 SUMMER = dt.datetime(2020, 6, 10, tzinfo=dt.UTC), dt.datetime(2020, 8, 1, tzinfo=dt.UTC)
 
 
-def find(accept, seed=0, latitudes=(-55, 65), tries=4000):
-    """A land place (lon, lat) that satisfies `accept(landscape of one point)`, first in a fixed random order."""
+def find(accept, latitudes=(-55, 65)) -> tuple[float, float]:
+    """The first land place in a fixed random order that `accept` takes, given nature by name of field."""
     draw = np.random.default_rng(3)
-    lon, lat = draw.uniform(-175, 175, tries), draw.uniform(*latitudes, tries)
-    land = sample(seed, lon, lat)
-    good = np.flatnonzero(accept(land))
-    if good.size == 0:
-        pytest.skip("no such place among the tries")
+    lon, lat = draw.uniform(-175, 175, 3000), draw.uniform(*latitudes, 3000)
+    at = dict(zip(FIELDS, survey(0, lon, lat), strict=True)) | {"lon": lon, "lat": lat}
+    good = np.flatnonzero((at["shore"] > 0.01) & (at["occurrence"] < 5) & accept(at))
     return float(lon[good[0]]), float(lat[good[0]])
 
 
 @pytest.fixture(scope="module")
 def place():
-    return find(lambda land: (land.land_cover != 80) & (land.elevation > 20), latitudes=(30, 45))
+    return find(lambda at: at["elevation"] > 20, latitudes=(30, 45))
 
 
 def read(name: str, grid: Grid, count: int = 2, when=SUMMER, source=None) -> Layer | None:
@@ -83,8 +81,8 @@ def test_two_zones_see_one_place():
     """
     draw = np.random.default_rng(5)
     lon, lat = np.full(600, 12.0), draw.uniform(-50, 60, 600)
-    land = sample(0, lon, lat)
-    latitude = float(lat[(land.elevation > 100) & (land.land_cover != 80)][0])
+    at = dict(zip(FIELDS, survey(0, lon, lat), strict=True))
+    latitude = float(lat[(at["elevation"] > 50) & (at["occurrence"] < 5)][0])
     west, east = Grid.centred_on(11.9999, latitude), Grid.centred_on(12.0001, latitude)
     assert west.epsg != east.epsg
     x, y = east.project(*west.lonlat())
@@ -134,8 +132,8 @@ def test_features_are_the_mapped_objects(place):
 
 
 def test_naip_only_in_the_united_states():
-    inside = find(lambda land: land.united_states & (land.land_cover != 80), latitudes=(20, 60))
-    outside = find(lambda land: ~land.united_states & (land.land_cover != 80))
+    inside = find(lambda at: united_states(at["lon"], at["lat"]), latitudes=(20, 60))
+    outside = find(lambda at: ~united_states(at["lon"], at["lat"]))
     years = dt.datetime(2017, 1, 1, tzinfo=dt.UTC), dt.datetime(2023, 1, 1, tzinfo=dt.UTC)
     source, modality = SimulatedSource(0), MODALITIES["naip"]
     assert source.scenes(modality, Grid.centred_on(*outside), *years) == []

@@ -9,7 +9,7 @@ from affine import Affine
 from numba import njit
 from numpy.typing import NDArray
 from rasterio.features import rasterize
-from shapely import transform
+from shapely import centroid, get_x, transform
 from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
@@ -183,10 +183,12 @@ def _draw(
 
 def _shapes(seed: int, bounds: tuple[float, float, float, float], epsg: int) -> Iterator[tuple[str, BaseGeometry, int]]:
     """(kind, outline in metres, a number for its looks) of every object that is drawn."""
-    for thing in landscape.objects(seed, *bounds):
+    things = landscape.objects(seed, *bounds)
+    geometries = np.array([thing.geometry for thing in things], dtype=object)
+    shapes = transform(geometries, lambda xy: np.column_stack(projected(xy[:, 0], xy[:, 1], 4326, epsg)))
+    variants = (np.abs(get_x(centroid(geometries))) * 1e6).astype(np.int64) % 97
+    for thing, shape, variant in zip(things, shapes, variants.tolist(), strict=True):
         tags = thing.tags
-        shape = transform(thing.geometry, lambda xy: np.column_stack(projected(xy[:, 0], xy[:, 1], 4326, epsg)))
-        variant = int(abs(thing.geometry.centroid.x) * 1e6) % 97
         if "highway" in tags:
             yield "highway", shape.buffer(ROAD_METRES.get(tags["highway"], 7.0) / 2), variant
         elif "aeroway" in tags and tags["aeroway"] in ("runway", "taxiway"):

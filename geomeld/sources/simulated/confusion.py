@@ -11,6 +11,15 @@ from scipy.ndimage import uniform_filter
 from geomeld.sources.simulated.grain import key_of, smooth, uniform
 from geomeld.sources.simulated.ground import Ground
 
+PLAUSIBLE = {
+    10: (-6.0, 99.0, 0.12),
+    40: (2.0, 99.0, 0.15),
+    50: (-3.0, 99.0, 0.0),
+    70: (-99.0, 3.0, 0.0),
+    90: (-99.0, 99.0, 0.2),
+}
+"""Annual mean temperature, lowest and highest in C, and least moisture at which a class is put down by mistake."""
+
 NO_PULL: Mapping[int, float] = {}
 
 
@@ -43,7 +52,7 @@ WORLDCOVER_ERRORS = ErrorModel(
         30: ((40, 0.35), (20, 0.30), (60, 0.20), (10, 0.15)),
         40: ((30, 0.70), (20, 0.18), (10, 0.12)),
         50: ((30, 0.40), (60, 0.30), (10, 0.30)),
-        60: ((30, 0.50), (20, 0.32), (50, 0.18)),
+        60: ((30, 0.55), (20, 0.35), (50, 0.10)),
         70: ((60, 1.0),),
         80: ((90, 0.55), (60, 0.45)),
         90: ((30, 0.45), (10, 0.30), (80, 0.25)),
@@ -63,10 +72,10 @@ DYNAMIC_WORLD_ERRORS = ErrorModel(
     partners={
         10: ((20, 0.65), (40, 0.15), (30, 0.20)),
         20: ((30, 0.30), (10, 0.35), (60, 0.35)),
-        30: ((20, 0.55), (40, 0.35), (60, 0.10)),
+        30: ((20, 0.62), (40, 0.25), (60, 0.13)),
         40: ((30, 0.50), (20, 0.30), (60, 0.20)),
         50: ((60, 0.35), (40, 0.30), (10, 0.35)),
-        60: ((20, 0.60), (50, 0.25), (70, 0.15)),
+        60: ((20, 0.75), (50, 0.10), (70, 0.15)),
         70: ((60, 0.8), (80, 0.2)),
         80: ((90, 0.5), (60, 0.5)),
         90: ((30, 0.40), (20, 0.30), (10, 0.30)),
@@ -92,7 +101,6 @@ def confused(seed: int, model: ErrorModel, ground: Ground) -> NDArray[np.uint8]:
     lon, lat = ground.lon, ground.lat
     doubt = uniform(smooth(key_of(seed, f"{model.stream}-error"), lon, lat, model.patch_metres, 3, 0.6))
     choice = uniform(smooth(key_of(seed, f"{model.stream}-partner"), lon, lat, 3 * model.patch_metres, 2))
-    farmable = (ground.land.temperature > 2) & (ground.land.moisture > 0.15)
     # Open water far from any shore is never mistaken.
     shore = uniform_filter((codes == 80).astype(np.float32), 9, mode="nearest") < 0.98
     out = codes.copy()
@@ -102,7 +110,10 @@ def confused(seed: int, model: ErrorModel, ground: Ground) -> NDArray[np.uint8]:
         for partner, share in model.partners[int(code)]:
             out[wrong & (choice >= low) & (choice < low + share)] = partner
             low += share
-    return np.where((out == 40) & (codes != 40) & ~farmable, codes, out)
+    for code, (coldest, warmest, driest) in PLAUSIBLE.items():
+        warm, wet = ground.land.temperature, ground.land.moisture
+        out = np.where((out == code) & ((warm < coldest) | (warm > warmest) | (wet < driest)), codes, out)
+    return out
 
 
 def _displaced(seed: int, model: ErrorModel, ground: Ground) -> NDArray[np.uint8]:

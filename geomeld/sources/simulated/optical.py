@@ -89,7 +89,8 @@ def _picture(seed: int, scene_id: str, look: Look, ground: Ground) -> Picture:
     parts = shares(seed, day, ground)
     light = reflectance(parts).reshape(12, *shape)
     water = (land.land_cover == 80) | (parts[INDEX["snow"]].reshape(shape) > 0.6)
-    texture = 1 + np.where(water, 0.02, 0.13) * land.texture
+    stand = smooth(key_of(seed, "stands"), ground.lon, ground.lat, 500.0, 3, 0.7)
+    texture = 1 + np.where(water, 0.02, 0.13) * land.texture + np.where(water, 0.0, 0.05) * stand
     fine = white(key_of(seed, "crowns"), ground.row, ground.column, *shape)
     texture += np.where(land.land_cover == 10, 0.075, np.where(water, 0.0, 0.03)) * fine
     light *= (texture * _illumination(look, ground)).astype(np.float32)

@@ -22,7 +22,7 @@ LOOK_AZIMUTH = {"ascending": 80.0, "descending": 280.0}
 NOISE_FLOOR = 10 ** (-29.0 / 10)
 """Thermal noise, as backscatter in linear power."""
 
-SHADOW_SLOPE = 1.0
+SHADOW_SLOPE = 1.25
 """Rise per metre away from the antenna beyond which the ground lies in radar shadow."""
 
 
