@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from shapely.geometry import Polygon
 
 from geomeld.core.grid import Grid
-from geomeld.core.modality import Modality, Resampling, Timing
+from geomeld.core.modality import Modality, Resampling
 from geomeld.core.tile import Layer
+from geomeld.sources.combine import ORBIT_SUFFIX, View, combined, decoded
 from geomeld.sources.simulated import scenes as made
 from geomeld.sources.simulated import streetmap
 from geomeld.sources.simulated.optical import SCL_UNUSABLE
@@ -26,8 +27,6 @@ DATED = {
     "naip": made.naip,
 }
 """Products with acquisitions, and how these are planned."""
-
-ORBIT_SUFFIX = {"ascending": "_asc", "descending": "_desc", None: ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,34 +56,7 @@ class SimulatedSource:
     def read(self, modality: Modality, scenes: Sequence[Scene], grid: Grid) -> Layer | None:
         """The pixels of the scenes on `grid.at(modality.gsd)`; None where none of them holds any."""
         target = grid.at(modality.gsd)
-        shape = (len(modality.bands), *target.shape)
-        values, valid = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=bool)
-        views, used = [], []
-        for scene in scenes:
-            seen, at = self._view(modality, scene, target)
-            if not at.any():
-                continue
-            used.append(scene)
-            if modality.timing is Timing.MODE:
-                views.append(np.where(at, seen, 0).astype(np.uint8))
-                continue
-            new = at & ~valid
-            values[new], valid = seen[new], valid | at
-        if views:
-            labels = most_frequent(np.stack(views))
-            values, valid = labels.astype(np.float32), labels > 0
-        if not used:
-            return None
-        if modality.is_categorical or np.issubdtype(np.dtype(modality.dtype), np.integer):
-            values = np.round(values).astype(modality.dtype)
-        return Layer(
-            values=values,
-            valid=valid,
-            bands=modality.bands,
-            acquired=tuple(s.acquired for s in used if s.acquired is not None),
-            product=used[0].product,
-            scenes=tuple(s.scene_id for s in used),
-        )
+        return combined(modality, scenes, target, lambda scene: self._view(modality, scene, target))
 
     def features(self, grid: Grid) -> list[Feature]:
         """What the simulated OpenStreetMap knows of the tile, sorted by feature_id."""
@@ -102,7 +74,7 @@ class SimulatedSource:
         codes, valid = native_onto(native, grid.at(20.0), Resampling.NEAREST)
         return float((valid & ~np.isin(codes, SCL_UNUSABLE)).mean())
 
-    def _view(self, modality: Modality, scene: Scene, target: Grid) -> tuple[NDArray, NDArray[np.bool_]]:
+    def _view(self, modality: Modality, scene: Scene, target: Grid) -> View:
         """(values, valid) of all bands of one scene on the target grid; bands that it lacks are invalid."""
         product = PRODUCTS[modality.name]
         shape = (len(modality.bands), *target.shape)
@@ -133,27 +105,3 @@ class SimulatedSource:
                 steep, steep_at = native_onto(slope_degrees(native), target, modality.resampling)
                 found[band] = (steep[0], steep_at[0])
         return found
-
-
-def decoded(values: NDArray, valid: NDArray[np.bool_], modality: Modality, scene: Scene) -> NDArray:
-    """Stored codes in the modality's unit: offset taken off once with a floor of 1, power turned into decibels."""
-    if modality.linear_power:
-        return (10 * np.log10(np.maximum(values, 1e-6), where=valid, out=np.zeros_like(values))).astype(np.float32)
-    offset = scene.properties.get("offset")
-    if offset is None:
-        return values
-    return np.where(valid, np.maximum(values + np.float32(offset), 1), values).astype(np.float32)
-
-
-def most_frequent(views: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The most frequent class of each pixel over (scenes, bands, rows, columns); a tie goes to the earliest scene that
-    shows one of the tied classes; 0 where none is valid."""
-    best = np.zeros(views.shape[1:], dtype=np.int32)
-    counts = [(views == code).sum(axis=0) for code in range(views.max() + 1)]
-    best = np.max(counts[1:], axis=0) if len(counts) > 1 else best
-    count_of = np.stack(counts)
-    out = np.zeros(views.shape[1:], dtype=np.uint8)
-    for view in views[::-1]:
-        own = np.take_along_axis(count_of, view[None].astype(np.int64), axis=0)[0]
-        out = np.where((view > 0) & (own == best), view, out)
-    return out
