@@ -20,6 +20,7 @@ class Quantity:
 
 
 _MOST = ["mostly", "most", "dominates", "dominate", "dominated", "largely", "vast", "predominantly", "mainly"]
+_FEW = ("a few patches of", "small patches of", "a few", "few", "small", "scattered", "a strip of", "bits of", "sparse")
 _LARGE = ("a large part", "large parts", "extensive", "lots of", "large areas", "much of", "broad", "wide areas")
 
 QUANTITIES: tuple[Quantity, ...] = (
@@ -27,7 +28,7 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity("most", 0.50, 0.90, 0.35, 1.0, tuple(_MOST)),
     Quantity("large", 0.25, 0.50, 0.15, 1.0, _LARGE),
     Quantity("some", 0.08, 0.25, 0.04, 0.55, ("patches of", "some", "stands of", "areas of", "several", "pockets of")),
-    Quantity("few", 0.02, 0.08, 0.005, 0.25, ("a few", "few", "small", "scattered", "a strip of", "bits of", "sparse")),
+    Quantity("few", 0.02, 0.08, 0.005, 0.25, _FEW),
 )
 """From much to little. Below the last band a cover is not mentioned."""
 

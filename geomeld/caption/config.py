@@ -1,0 +1,32 @@
+"""CaptionConfig: how captions are written, ranked and verified."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from geomeld.core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class CaptionConfig:
+    """Settings of a caption run; part of every record's provenance."""
+
+    writer: Literal["template", "noisy-template"] = "template"
+    """Who drafts: the grounded grammar, or the same with injected errors (to measure the verifier)."""
+    evaluator: Literal["signals"] = "signals"
+    """Who ranks: agreement of claims with measured signals."""
+    candidates: int = 4
+    """Drafts per tile (the paper says multiple and gives no number)."""
+    error_rate: float = 0.3
+    """Share of drafts that the noisy writer spoils."""
+    seed: int = 0
+    """Of every draw."""
+    chunk: int = 64
+    """Tiles per run of the graph."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.candidates <= 16:
+            raise ConfigError(f"candidates is {self.candidates}; give 1 to 16.")
+        if not 0 <= self.error_rate <= 1:
+            raise ConfigError(f"error_rate is {self.error_rate}; it is a share between 0 and 1.")
+        if self.chunk < 1:
+            raise ConfigError(f"chunk is {self.chunk}; a chunk holds at least one tile.")

@@ -1,0 +1,48 @@
+"""The graph: Orchestrator -> Captioner -> Evaluator -> Verification, with a way back for tiles without a caption."""
+
+import os
+from typing import Any
+
+from geomeld.caption.agents.captioner import caption
+from geomeld.caption.agents.evaluator import evaluate
+from geomeld.caption.agents.orchestrator import orchestrate
+from geomeld.caption.agents.verification import unfinished, verification
+from geomeld.caption.config import CaptionConfig
+from geomeld.caption.state import ChunkState
+from geomeld.core.config import to_json
+from geomeld.core.errors import MissingExtra
+
+
+def caption_graph() -> Any:
+    """The compiled LangGraph graph over a ChunkState. Raises MissingExtra without langgraph."""
+    # A stray environment variable must not ship prompts to a tracing service.
+    os.environ["LANGSMITH_TRACING"] = os.environ["LANGCHAIN_TRACING_V2"] = "false"
+    try:
+        from langgraph.graph import END, START, StateGraph
+    except ImportError:
+        raise MissingExtra("Captions need langgraph; install it with: pip install 'geomeld[caption]'") from None
+    graph = StateGraph(ChunkState)
+    graph.add_node("orchestrator", orchestrate)
+    graph.add_node("captioner", caption)
+    graph.add_node("evaluator", evaluate)
+    graph.add_node("verification", verification)
+    graph.add_edge(START, "orchestrator")
+    graph.add_edge("orchestrator", "captioner")
+    graph.add_edge("captioner", "evaluator")
+    graph.add_edge("evaluator", "verification")
+    graph.add_conditional_edges(
+        "verification", lambda s: "again" if unfinished(s) else "done", {"again": "captioner", "done": END}
+    )
+    return graph.compile()
+
+
+def caption_chunk(graph: Any, signals: list[dict[str, Any]], config: CaptionConfig) -> ChunkState:
+    """Run the graph over the signals (JSON) of a chunk of tiles."""
+    state: ChunkState = {
+        "config": to_json(config),
+        "signals": signals,
+        "records": [None] * len(signals),
+        "errors": [None] * len(signals),
+        "round": 0,
+    }
+    return graph.invoke(state, {"recursion_limit": 25})

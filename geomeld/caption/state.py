@@ -1,0 +1,20 @@
+"""ChunkState: what passes between the agents: plain JSON over a chunk of tiles, never a pixel."""
+
+from typing import Any, TypedDict
+
+
+class ChunkState(TypedDict, total=False):
+    """Every list is aligned with `signals`; a tile that failed has its reason in `errors` and is passed over."""
+
+    config: dict[str, Any]
+    signals: list[dict[str, Any]]
+    """core `Signals` as JSON."""
+    facts: list[list[dict[str, Any]]]
+    """What may be said, most salient first."""
+    candidates: list[list[str]]
+    scores: list[list[dict[str, Any]]]
+    records: list[dict[str, Any] | None]
+    """core `Caption` as JSON, None while a tile has none."""
+    errors: list[str | None]
+    round: int
+    """How often the Captioner was asked."""
