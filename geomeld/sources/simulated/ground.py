@@ -167,7 +167,8 @@ def cropped(values: NDArray, margin: int = UTM_MARGIN) -> NDArray:
 
 def gradient(ground: Ground, metres: float = 10.0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Rise per metre towards the east and towards the north, central differences on a UTM ground."""
-    down, across = np.gradient(ground.land.elevation.astype(np.float32), metres)
+    height = ground.land.elevation.astype(np.float32)
+    across, down = (np.asarray(np.gradient(height, metres, axis=axis), dtype=np.float32) for axis in (1, 0))
     return across, -down
 
 
