@@ -18,6 +18,8 @@ from geomeld.caption.lexicon import (
 from geomeld.core.caption import Claim
 
 COUNT_VALUE = {"a couple of": 2, "two": 2}
+AFTER_NOUN = frozenset("dominates dominate dominated mostly largely mainly entirely completely wholly predominantly".split())
+"""Quantity words that may follow their noun: "cropland dominates"."""
 REACH = 4
 """Words between an adjective and its noun, at most."""
 
@@ -73,7 +75,8 @@ def _nearest(pattern: re.Pattern[str], clause: str, start: int, end: int, before
     best, gap = None, 10**6
     for m in pattern.finditer(clause):
         distance = start - m.end() if m.end() <= start else m.start() - end
-        if distance < 0 or (before_only and m.end() > start):
+        after = m.end() > start
+        if distance < 0 or (after and (before_only or m.group().lower() not in AFTER_NOUN)):
             continue
         # A noun between the two takes the word for itself.
         between = clause[min(m.end(), end) : max(m.start(), start)]

@@ -1,0 +1,1 @@
+"""Evaluation: a checkpoint held against tasks, each number beside the chance or baseline that gives it meaning."""

@@ -1,0 +1,88 @@
+"""Probe: how well a linear classifier on frozen features tells a tile's dominant land cover, beside two baselines."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, f1_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from geomeld.core.modality import Categorical, Modality
+from geomeld.core.tile import Tile
+
+NO_CLASS = -1
+"""Label of a tile without a valid pixel of the product."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeScores:
+    """Scores of one classifier on held-out tiles, each 0..1."""
+
+    accuracy: float
+    balanced_accuracy: float
+    """Mean recall over the classes that the held-out tiles hold."""
+    macro_f1: float
+    """Mean F1 over the classes that the held-out tiles or the predictions hold."""
+
+
+def dominant_class(tile: Tile, modality: Modality) -> int:
+    """Class index of most valid pixels (the lower index of two that tie), NO_CLASS without a valid pixel."""
+    layer = tile.layers.get(modality.name)
+    if layer is None or not layer.valid.any() or not isinstance(modality.kind, Categorical):
+        return NO_CLASS
+    indices = modality.kind.index_of(layer.values[layer.valid])
+    counts = np.bincount(indices[indices >= 0], minlength=len(modality.kind.classes))
+    return int(counts.argmax()) if counts.any() else NO_CLASS
+
+
+def mean_spectrum(tile: Tile, modality: Modality) -> NDArray[np.float64]:
+    """Mean and standard deviation per band over valid pixels, 0 for a band without any: what a probe of the input
+    itself would see, without a network."""
+    layer = tile.layers.get(modality.name)
+    features = np.zeros((2, len(modality.bands)))
+    for i, band in enumerate(modality.bands):
+        if layer is not None and band in layer.bands:
+            values, valid = layer.band(band)
+            if valid.any():
+                features[:, i] = values[valid].mean(), values[valid].std()
+    return features.ravel()
+
+
+def linear_probe(
+    train: NDArray, train_labels: NDArray[np.int64], test: NDArray, test_labels: NDArray[np.int64]
+) -> ProbeScores:
+    """Logistic regression (L2, C = 1, standardised features) fitted on `train` (n, d) and scored on `test` (m, d).
+
+    With one class in `train` it predicts that class.
+    """
+    if len(np.unique(train_labels)) == 1:
+        return majority(train_labels, test_labels)
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    classifier.fit(train.astype(np.float64), train_labels)
+    return _scores(test_labels, classifier.predict(test.astype(np.float64)))
+
+
+def majority(train_labels: NDArray[np.int64], test_labels: NDArray[np.int64]) -> ProbeScores:
+    """Scores of always answering the commonest training class."""
+    return _scores(test_labels, np.full_like(test_labels, np.bincount(train_labels).argmax()))
+
+
+def _scores(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> ProbeScores:
+    recalls = [float((predicted[truth == c] == c).mean()) for c in np.unique(truth)]
+    return ProbeScores(
+        float(accuracy_score(truth, predicted)),
+        float(np.mean(recalls)),
+        float(f1_score(truth, predicted, average="macro", zero_division=0)),
+    )
+
+
+def as_metrics(scores: ProbeScores) -> Mapping[str, float]:
+    """The scores by the names they carry in scores.jsonl."""
+    return {
+        "accuracy": scores.accuracy,
+        "balanced accuracy": scores.balanced_accuracy,
+        "macro F1": scores.macro_f1,
+    }

@@ -1,0 +1,59 @@
+"""PretrainConfig: everything that a training run depends on besides its data."""
+
+from dataclasses import dataclass, field
+
+from geomeld.core.errors import ConfigError
+from geomeld.loader import Augment, Split
+from geomeld.modalities import MODALITIES, TARGETS
+from geomeld.models.encoder import Size
+from geomeld.models.text import TextConfig
+from geomeld.pretrain.objectives import ObjectiveWeights
+from geomeld.pretrain.optim import OptimConfig
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """A whole run; stored in the checkpoint folder."""
+
+    size: Size = "tiny"
+    """Of the encoder (the paper names ConvNeXtV2 and no size)."""
+    patch: int = 16
+    """Pixels per token and side (the paper is silent; 64 tokens of a 128 px tile)."""
+    targets: tuple[str, ...] = TARGETS
+    """Modalities that the decoders predict (paper 4.2)."""
+    mask_ratio: float = 0.7
+    """Share of patches that the encoder does not see (paper 5.1)."""
+    weights: ObjectiveWeights = field(default_factory=ObjectiveWeights)
+    """alpha 0.5 and beta 0.4 (paper 5.1)."""
+    tau: float = 0.996
+    """Momentum of the EMA teacher (paper 5.1)."""
+    epochs: int = 150
+    """Passes over the training tiles (paper 5.1)."""
+    batch_size: int = 4096
+    """Tiles per step (paper 5.1)."""
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    decoder_width: int | None = None
+    decoder_depth: int = 1
+    predictor_width: int = 256
+    predictor_depth: int = 3
+    text: TextConfig = field(default_factory=TextConfig)
+    """Six layers from scratch, 512 wide (paper 5.1)."""
+    split: Split = field(default_factory=Split)
+    """Which tiles are held out."""
+    augment: Augment = field(default_factory=Augment)
+    seed: int = 0
+    workers: int = 2
+    """Threads that read ahead."""
+    save_every: int = 200
+    """Steps between saved training states; the last one is always saved."""
+    bf16: bool = True
+    """Autocast to bfloat16 on a GPU; a CPU computes in float32."""
+
+    def __post_init__(self) -> None:
+        unknown = [t for t in self.targets if t not in MODALITIES]
+        if unknown:
+            raise ConfigError(f"No modality {', '.join(unknown)}; targets are among {', '.join(MODALITIES)}.")
+        if self.epochs < 1 or self.batch_size < 1:
+            raise ConfigError(f"epochs is {self.epochs} and batch_size {self.batch_size}; both are at least 1.")
+        if not 0 < self.mask_ratio < 1:
+            raise ConfigError(f"mask_ratio is {self.mask_ratio}; it lies between 0 and 1.")

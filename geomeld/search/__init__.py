@@ -1,0 +1,1 @@
+"""Stage 5: an index of tile embeddings, and exact search by text or by tile."""
