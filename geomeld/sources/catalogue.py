@@ -111,7 +111,7 @@ def _static(href: str, collection: str) -> tuple[list[pystac.Item], shapely.STRt
     """Every item of a static collection that has a footprint, and a tree of their footprints."""
     whole = open_catalogue(href).collections[collection]
     known = [i for i in _guarded(href, lambda: list(whole.get_items(recursive=True))) if i.geometry]
-    return known, shapely.STRtree([shapely.geometry.shape(i.geometry) for i in known])
+    return known, shapely.STRtree([footprint_of(i) for i in known])
 
 
 @lru_cache(maxsize=4096)
@@ -136,6 +136,14 @@ def _in_time(item: pystac.Item, start: dt.datetime | None, end: dt.datetime | No
     if acquired is None:
         return True
     return (start is None or acquired >= start) and (end is None or acquired < end)
+
+
+def footprint_of(item: pystac.Item) -> BaseGeometry:
+    """Outline of an item in degrees. Raises SourceError where it is no geometry."""
+    try:
+        return shapely.geometry.shape(item.geometry or {})
+    except (shapely.errors.ShapelyError, ValueError, TypeError, AttributeError) as error:
+        raise SourceError(f"Item {item.id} of {item.collection_id} has no proper footprint: {error}.") from None
 
 
 def acquired_of(item: pystac.Item) -> dt.datetime | None:

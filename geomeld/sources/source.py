@@ -51,8 +51,10 @@ class Feature:
 class Source(Protocol):
     """A provider of scenes, pixels and map features. Instances can be pickled; open files are not part of the state."""
 
-    name: str
-    """Short name, kept in the manifest."""
+    @property
+    def name(self) -> str:
+        """Short name, kept in the manifest."""
+        ...
 
     def modalities(self) -> frozenset[str]:
         """Names of the modalities that this source can serve at all."""

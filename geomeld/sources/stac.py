@@ -24,7 +24,7 @@ from geomeld.core.grid import Grid
 from geomeld.core.modality import Modality, Resampling, Timing
 from geomeld.core.tile import Layer
 from geomeld.modalities import MODALITIES
-from geomeld.sources.catalogue import acquired_of, items, open_catalogue, turned
+from geomeld.sources.catalogue import acquired_of, footprint_of, items, open_catalogue, turned
 from geomeld.sources.combine import ORBIT_SUFFIX, View, combined, decoded
 from geomeld.sources.profiles import PROFILES, SCL_UNUSABLE, Profile, bands_of, offset_of
 from geomeld.sources.source import Feature, Scene
@@ -133,12 +133,12 @@ def _scene(item: pystac.Item, profile: Profile, dated: bool, title: str, outline
     return Scene(
         scene_id=item.id,
         modality=profile.modality,
-        footprint=_near(shapely.geometry.shape(item.geometry), outline),
+        footprint=_near(footprint_of(item), outline),
         acquired=acquired_of(item) if dated else None,
         cloud_cover=None if cloud is None else float(cloud),
         orbit=given.get("sat:orbit_state") if given.get("sat:orbit_state") in ORBIT_SUFFIX else None,
         epsg=_epsg(given),
-        product=", ".join(w for w in words if (w and w not in title) or w == title),
+        product=", ".join([title, *(r for r in remarks if r and r not in title)]),
         properties=properties,
     )
 
