@@ -175,22 +175,27 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _text(href: str) -> str:
+    try:
+        return content(href).decode("utf-8")
+    except UnicodeDecodeError:
+        raise SourceError(f"{href} is no text; give the path or address of a STAC catalog.json.") from None
+
+
+def content(href: str) -> bytes:
+    """The bytes behind a path or an http(s) address. Raises SourceError and TransientError."""
     if not href.startswith(("http://", "https://")):
         try:
-            return Path(href).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "it is no text"
-            raise SourceError(f"{href} cannot be read as a STAC catalogue: {why}.") from None
+            return Path(href).read_bytes()
+        except OSError as error:
+            raise SourceError(f"{href} cannot be read: {error.strerror}; check the catalogue's path.") from None
     try:
         with urllib.request.urlopen(href, timeout=TIMEOUT_S) as answer:
-            return str(answer.read().decode("utf-8"))
+            return bytes(answer.read())
     except urllib.error.HTTPError as error:
         with error:
             code = error.code
         if code >= 500 or code in BUSY:
             raise TransientError(f"{href} answered {code}; try again later.") from None
         raise SourceError(f"{href} answered {code}; check the catalogue's address.") from None
-    except (TimeoutError, urllib.error.URLError, ConnectionError) as error:
+    except (OSError, http.client.HTTPException) as error:
         raise TransientError(f"{href} did not answer: {getattr(error, 'reason', error)}. Try again later.") from None
-    except UnicodeDecodeError:
-        raise SourceError(f"{href} is no text; give the address of a STAC catalog.json.") from None

@@ -1,6 +1,7 @@
 """StacSource: scenes and pixels from any STAC catalogue, on disk or on the web, behind the Source protocol."""
 
 import datetime as dt
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from geomeld.core.grid import Grid
 from geomeld.core.modality import Modality, Resampling, Timing
 from geomeld.core.tile import Layer
 from geomeld.modalities import MODALITIES
-from geomeld.sources.catalogue import acquired_of, footprint_of, items, open_catalogue, turned
+from geomeld.sources.catalogue import acquired_of, content, footprint_of, items, open_catalogue, turned
 from geomeld.sources.combine import ORBIT_SUFFIX, View, combined, decoded
 from geomeld.sources.profiles import PROFILES, SCL_UNUSABLE, Profile, bands_of, offset_of
 from geomeld.sources.source import Feature, Scene
@@ -238,8 +239,9 @@ def _map(href: str) -> tuple[list[Feature], shapely.STRtree]:
     """All features of a map extract and a tree of their shapes."""
     import geopandas
 
+    data = io.BytesIO(content(href))
     try:
-        frame = geopandas.read_parquet(href)
+        frame = geopandas.read_parquet(data)
         known = [
             Feature(str(name), shape, {str(k): str(v) for k, v in json.loads(tags).items()})
             for name, tags, shape in zip(frame["feature_id"], frame["tags"], frame.geometry, strict=True)

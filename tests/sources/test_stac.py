@@ -1,0 +1,204 @@
+"""StacSource: a catalogue of the simulated Earth gives what the simulated Earth gives; real data; bad input."""
+
+import datetime as dt
+import functools
+import http.server
+import json
+import pickle
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pystac
+import pytest
+
+from geomeld.build.anchors import read_anchors
+from geomeld.build.config import BuildConfig
+from geomeld.build.plan import plan_tile
+from geomeld.build.tile import build_tile
+from geomeld.core.errors import CorruptAsset, MissingProduct, SourceError, TransientError
+from geomeld.core.grid import Grid
+from geomeld.core.tile import Anchor
+from geomeld.modalities import MODALITIES
+from geomeld.sources.profiles import offset_of
+from geomeld.sources.simulated import SimulatedSource
+from geomeld.sources.simulated.export import export
+from geomeld.sources.source import Source
+from geomeld.sources.stac import StacSource
+
+REAL = Path(__file__).parents[2].parent / "shared" / "data" / "terramesh_stac"
+
+# One in the old baselines without an offset, one in the new ones; the second lies in the United States (photographs).
+ANCHORS = (
+    Anchor(1, 11.35, 46.05, dt.date(2019, 7, 15)),
+    Anchor(2, -93.10, 41.70, dt.date(2021, 6, 15)),
+)
+
+IN_DEGREES = {"aster", "canopy_height"}
+"""Interpolated between pixels whose corners are no round numbers: the last bit depends on where a window begins."""
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("catalogue")
+    export(ANCHORS, out, seed=5)
+    return out / "catalog.json"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("anchor", ANCHORS, ids=lambda a: str(a.tile_id))
+def test_exported_catalogue_gives_what_the_simulated_earth_gives(catalogue, anchor):
+    simulated, stac = SimulatedSource(5), StacSource(str(catalogue))
+    planned, plan = plan_tile(anchor, simulated, BuildConfig()), plan_tile(anchor, stac, BuildConfig())
+    assert not planned.reason
+    ids = {n: [s.scene_id for s in v] for n, v in planned.scenes.items()}
+    assert {n: [s.scene_id for s in v] for n, v in plan.scenes.items()} == ids
+    assert (plan.stage, plan.days) == (planned.stage, planned.days)
+    truth, tile = build_tile(planned, simulated), build_tile(plan, stac)
+    assert set(tile.layers) == set(truth.layers) >= {"sentinel2", "sentinel1", "aster", "dynamic_world"}
+    assert ("naip" in tile.layers) == (anchor.lon < 0)
+    for name, layer in truth.layers.items():
+        np.testing.assert_array_equal(tile.layers[name].valid, layer.valid, err_msg=name)
+        seen, there = np.where(layer.valid, tile.layers[name].values, 0), np.where(layer.valid, layer.values, 0)
+        if name in IN_DEGREES:
+            np.testing.assert_allclose(seen, there, rtol=1e-6, atol=1e-6, err_msg=name)
+        else:
+            np.testing.assert_array_equal(seen, there, err_msg=name)
+        assert (tile.layers[name].scenes, tile.layers[name].acquired) == (layer.scenes, layer.acquired)
+        assert tile.layers[name].product.startswith(layer.product.partition(",")[0])
+    assert tile.metadata == truth.metadata
+    grid = Grid.centred_on(anchor.lon, anchor.lat)
+    assert stac.features(grid) == simulated.features(grid)
+
+
+@pytest.mark.slow
+def test_is_a_source_that_can_be_pickled(catalogue):
+    source = pickle.loads(pickle.dumps(StacSource(str(catalogue))))
+    assert isinstance(source, Source)
+    assert source.modalities() == set(MODALITIES)
+
+
+@pytest.mark.slow
+def test_catalogue_is_relative_and_can_be_moved(catalogue, tmp_path):
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(catalogue.parent, moved)
+    root = pystac.read_file(str(moved / "catalog.json"))
+    for item in root.get_items(recursive=True):
+        assert item.datetime or item.common_metadata.start_datetime
+        for asset in item.assets.values():
+            assert not Path(asset.href).is_absolute()
+            assert Path(asset.get_absolute_href()).is_relative_to(moved)
+            assert Path(asset.get_absolute_href()).exists()
+
+
+@pytest.mark.slow
+def test_reads_over_http_and_tells_failures_apart(catalogue):
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        busy = False
+
+        def log_message(self, *args):
+            pass
+
+        def do_GET(self):
+            if Quiet.busy:
+                return self.send_error(503)
+            return super().do_GET()
+
+        do_HEAD = do_GET
+
+    handler = functools.partial(Quiet, directory=str(catalogue.parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            root = f"http://127.0.0.1:{server.server_port}"
+            local, remote = StacSource(str(catalogue)), StacSource(f"{root}/catalog.json")
+            grid, modality = Grid.centred_on(ANCHORS[0].lon, ANCHORS[0].lat), MODALITIES["aster"]
+            ever = dt.datetime(2017, 1, 1, tzinfo=dt.UTC), dt.datetime(2022, 1, 1, tzinfo=dt.UTC)
+            scenes = remote.scenes(modality, grid, *ever)
+            seen = remote.read(modality, scenes, grid)
+            there = local.read(modality, local.scenes(modality, grid, *ever), grid)
+            assert seen is not None
+            assert there is not None
+            np.testing.assert_array_equal(seen.values, there.values)
+            assert remote.features(grid) == local.features(grid)
+            with pytest.raises(SourceError, match="404"):
+                StacSource(f"{root}/nothing.json").modalities()
+            Quiet.busy = True
+            with pytest.raises(TransientError, match="503"):
+                StacSource(f"{root}/other/catalog.json").modalities()
+            (worldcover,) = remote.scenes(MODALITIES["esa_worldcover"], grid, *ever)
+            with pytest.raises(TransientError, match="Asset map of esa_worldcover item"):
+                remote.read(MODALITIES["esa_worldcover"], [worldcover], grid)
+        finally:
+            server.shutdown()
+
+
+def test_an_unreachable_server_is_worth_another_try():
+    with pytest.raises(TransientError, match="did not answer"):
+        StacSource("http://127.0.0.1:9/catalog.json").modalities()
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the shared TerraMesh catalogue is not here")
+def test_real_tiles_have_sensible_values():
+    source = StacSource(str(REAL / "catalog.json"))
+    assert source.modalities() == {"sentinel2", "sentinel1", "aster"}
+    anchors = read_anchors(REAL / "anchors.csv")
+    assert len(anchors) == 3
+    for anchor in anchors:
+        plan = plan_tile(anchor, source, BuildConfig())
+        assert not plan.reason
+        layers = build_tile(plan, source).layers
+        assert set(layers) == {"sentinel2", "sentinel1", "aster"}
+        optical, radar, height = layers["sentinel2"], layers["sentinel1"], layers["aster"]
+        assert optical.valid.all()
+        assert 100 < np.median(optical.values) < 4000
+        assert radar.valid.mean(axis=(1, 2)).tolist() == [0, 0, 0, 0, 1, 1, 0, 0]
+        assert -30 < radar.band("VH_desc")[0].mean() < radar.band("VV_desc")[0].mean() < 0
+        assert 0 <= height.band("elevation")[0].min() < height.band("elevation")[0].max() < 300
+        assert 0 <= height.band("slope")[0].min() < height.band("slope")[0].max() < 60
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the shared TerraMesh catalogue is not here")
+@pytest.mark.parametrize("keep", [0, 300, 0.5, 0.95])
+def test_a_truncated_file_names_its_item_and_asset(tmp_path, keep):
+    shutil.copytree(REAL, tmp_path / "real")
+    (anchor, *_) = read_anchors(REAL / "anchors.csv")
+    damaged = tmp_path / "real" / "sentinel-2-l2a" / "S2_282D_485L_3_3" / "B04.tif"
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[: keep if keep == 0 or keep > 1 else int(keep * len(whole))])
+    source = StacSource(str(tmp_path / "real" / "catalog.json"))
+    with pytest.raises(CorruptAsset, match=r"Asset B04 of sentinel2 item S2_282D_485L_3_3"):
+        build_tile(plan_tile(anchor, source, BuildConfig()), source)
+    damaged.unlink()
+    with pytest.raises(SourceError, match=r"B04 .* is not there"):
+        build_tile(plan_tile(anchor, source, BuildConfig()), source)
+
+
+def test_bad_catalogues(tmp_path):
+    with pytest.raises(SourceError, match="cannot be read: No such file"):
+        StacSource(str(tmp_path / "nothing.json")).modalities()
+    text = tmp_path / "text.json"
+    text.write_text("hello")
+    with pytest.raises(SourceError, match="is not JSON"):
+        StacSource(str(text)).modalities()
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({"type": "FeatureCollection", "features": []}))
+    with pytest.raises(SourceError, match="no STAC catalogue"):
+        StacSource(str(other)).modalities()
+
+
+def test_a_catalogue_without_the_reference_says_what_it_holds(tmp_path):
+    extent = pystac.Extent(pystac.SpatialExtent([[-180, -90, 180, 90]]), pystac.TemporalExtent([[None, None]]))
+    root = pystac.Catalog("some", "some")
+    root.add_child(pystac.Collection("landsat-c2-l2", "Landsat", extent))
+    root.normalize_and_save(str(tmp_path), pystac.CatalogType.SELF_CONTAINED)
+    with pytest.raises(MissingProduct, match=r"sentinel-2-l2a.*landsat-c2-l2"):
+        StacSource(str(tmp_path / "catalog.json")).modalities()
+
+
+def test_offset_begins_with_baseline_4():
+    offsets = {b: offset_of({"s2:processing_baseline": b}) for b in ("02.14", "03.01", "04.00", "05.10")}
+    assert offsets == {"02.14": 0, "03.01": 0, "04.00": -1000, "05.10": -1000}
+    assert offset_of({}) == 0
+    assert offset_of({"s2:processing_baseline": "05.09", "earthsearch:boa_offset_applied": True}) == 0
