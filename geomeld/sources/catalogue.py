@@ -1,6 +1,7 @@
 """Catalogue: a STAC catalogue, static or behind an API, read once per process."""
 
 import datetime as dt
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -156,9 +157,11 @@ def _guarded(href: str, work: Callable[[], T]) -> T:
     """Run what reads the catalogue; its many kinds of errors come out as two."""
     try:
         return work()
-    except SourceError:
-        raise
     except Exception as error:
+        # pystac puts its own error over that of the reader.
+        own = next((e for e in _chain(error) if isinstance(e, SourceError)), None)
+        if own is not None:
+            raise own from None
         told = " / ".join(str(e) for e in _chain(error))
         status = getattr(error, "status_code", None)
         passing = status is not None and (status >= 500 or status in BUSY)
@@ -171,7 +174,7 @@ def _guarded(href: str, work: Callable[[], T]) -> T:
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
-        error = error.__cause__
+        error = error.__cause__ or error.__context__
 
 
 def _text(href: str) -> str:

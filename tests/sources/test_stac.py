@@ -124,10 +124,12 @@ def test_reads_over_http_and_tells_failures_apart(catalogue):
             assert remote.features(grid) == local.features(grid)
             with pytest.raises(SourceError, match="404"):
                 StacSource(f"{root}/nothing.json").modalities()
+            (worldcover,) = remote.scenes(MODALITIES["esa_worldcover"], grid, *ever)
             Quiet.busy = True
             with pytest.raises(TransientError, match="503"):
                 StacSource(f"{root}/other/catalog.json").modalities()
-            (worldcover,) = remote.scenes(MODALITIES["esa_worldcover"], grid, *ever)
+            with pytest.raises(TransientError, match="503"):
+                remote.scenes(MODALITIES["canopy_height"], grid, *ever)
             with pytest.raises(TransientError, match="Asset map of esa_worldcover item"):
                 remote.read(MODALITIES["esa_worldcover"], [worldcover], grid)
         finally:

@@ -259,6 +259,6 @@ def _write_catalogue(items: dict[str, list[pystac.Item]], out: Path, seed: int) 
     catalogue.normalize_hrefs(str(out.resolve()))
     catalogue.make_all_asset_hrefs_relative()
     catalogue.catalog_type = pystac.CatalogType.SELF_CONTAINED
-    for collection in catalogue.get_children():
-        collection.save(pystac.CatalogType.SELF_CONTAINED)
+    for child in catalogue.get_children():
+        child.save(pystac.CatalogType.SELF_CONTAINED)
     catalogue.save_object(include_self_link=False)
