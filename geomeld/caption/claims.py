@@ -18,7 +18,9 @@ from geomeld.caption.lexicon import (
 from geomeld.core.caption import Claim
 
 COUNT_VALUE = {"a couple of": 2, "two": 2}
-AFTER_NOUN = frozenset("dominates dominate dominated mostly largely mainly entirely completely wholly predominantly".split())
+AFTER_NOUN = frozenset(
+    ["dominates", "dominate", "dominated", "mostly", "largely", "mainly", "entirely", "completely", "wholly", "predominantly"]
+)
 """Quantity words that may follow their noun: "cropland dominates"."""
 REACH = 4
 """Words between an adjective and its noun, at most."""

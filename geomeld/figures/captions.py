@@ -46,7 +46,13 @@ def _marked(text: str, claims: Sequence[Mapping[str, Any]], worst: Mapping[str, 
 def _evidence(record: Mapping[str, Any]) -> str:
     claims = {c["claim_id"]: c for c in record.get("claims", [])}
     rows = [
-        (claims[v["claim_id"]]["text"], claims[v["claim_id"]]["concept"], v["rule"], v["status"], _values(v["evidence"]))
+        (
+            claims[v["claim_id"]]["text"],
+            claims[v["claim_id"]]["concept"],
+            v["rule"],
+            v["status"],
+            _values(v["evidence"]),
+        )
         for v in record.get("verdicts", [])
         if v["claim_id"] in claims
     ]

@@ -97,10 +97,8 @@ def _minor(waters: Sequence[Fact], covers: Sequence[Fact], objects: Sequence[Fac
     said = [_water_phrase(w, pick) for w in waters[:1]]
     wanted = 2 if pick(("two", "three")) == "two" else 3
     said += [_cover_phrase(c, pick) for c in covers if c.detail in WORDS or c.concept == "built"][: wanted - len(said)]
-    if (
-        (objects
-        and objects[0].concept not in ("house", "building"))
-        or (objects and not any(c.concept == "built" for c in covers))
+    if (objects and objects[0].concept not in ("house", "building")) or (
+        objects and not any(c.concept == "built" for c in covers)
     ):
         said.append(_object_phrase(objects[0]))
     return said

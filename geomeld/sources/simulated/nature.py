@@ -6,7 +6,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from geomeld.sources.simulated.noise import EARTH, layered, line_distance, plain_noise, ridged, share_below, step_between
+from geomeld.sources.simulated.noise import (
+    EARTH,
+    layered,
+    line_distance,
+    plain_noise,
+    ridged,
+    share_below,
+    step_between,
+)
 
 BIOMES = (
     "Tropical & Subtropical Moist Broadleaf Forests",
@@ -208,12 +216,16 @@ def _cover(x, y, z, lat, key, biome, occurrence, shore, height, t, m, steep, ban
     if t < -18.5 + 2.0 * patch or (t < -7.0 and height > 1900.0 and patch > 0.6):
         return 70.0, 0.0
     low = steep < 60.0
-    if low and (share_below(damp) < WETLAND[biome] * 1.15 or (occurrence >= 5.0 and share_below(patch) < 0.45 and m > 0.25)):
+    if low and (
+        share_below(damp) < WETLAND[biome] * 1.15 or (occurrence >= 5.0 and share_below(patch) < 0.45 and m > 0.25)
+    ):
         return 90.0, 0.0
     if occurrence >= 5.0:
         return (60.0, 0.0) if m < 0.3 or patch > 0.9 else (30.0, 0.0)
     # Rivers and gullies are greener than the open slope, crests are barer.
-    green = 0.16 * math.exp(-max(min(bank, brook * 1.5), 0.0) / 90.0) - 0.14 * step_between(0.55, 0.9, shape) * (steep > 80.0)
+    green = 0.16 * math.exp(-max(min(bank, brook * 1.5), 0.0) / 90.0) - 0.14 * step_between(0.55, 0.9, shape) * (
+        steep > 80.0
+    )
     v = min(0.9999, max(0.0, 1.0 - rich - green))
     edge = 0.0
     for n in range(5):

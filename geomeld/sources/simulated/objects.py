@@ -53,7 +53,9 @@ def objects(seed: int, west: float, south: float, east: float, north: float) -> 
         x0, y0 = _local(band, column, west - offset, south)
         x1, y1 = _local(band, column, east - offset, north)
         for kind, shape, tags in _shapes(seed, band, column, plan, (x0, y0, x1, y1)):
-            lon, lat = place(band, column, *np.array(shape.coords.xy if shape.geom_type != "Polygon" else shape.exterior.coords.xy))
+            lon, lat = place(
+                band, column, *np.array(shape.coords.xy if shape.geom_type != "Polygon" else shape.exterior.coords.xy)
+            )
             geometry = shapely.set_precision(_rebuilt(shape, np.column_stack([lon + offset, lat])), PRECISION)
             if geometry.is_empty or not geometry.intersects(shapely.box(west, south, east, north)):
                 continue
@@ -112,7 +114,9 @@ def _roads(seed: int, band: int, column: int, plan: Region, box: Box) -> Iterato
         t = np.linspace(0, 1, max(2, int(math.hypot(x1 - x0, y1 - y0) / 60)))
         goal = np.column_stack([x0 + t * (x1 - x0), y0 + t * (y1 - y0)])
         points = goal.copy()
-        for _ in range(4):  # the raster bends points towards straight roads; a road's own points are the inverse of that
+        for _ in range(
+            4
+        ):  # the raster bends points towards straight roads; a road's own points are the inverse of that
             points = goal - np.array([works.bend(px, py, plan.key) for px, py in points])
         lon, lat = place(band, column, points[:, 0], points[:, 1])
         dry = survey(seed, lon, lat)[FIELDS.index("shore")] > 0.0005
@@ -139,7 +143,11 @@ def _town(plan: Region, t: int, box: Box, seed: int, band: int, column: int) -> 
                 continue
             house = _house(plan, t, i, j, u, v, px, py)
             if house is not None:
-                yield "house", Polygon([(x + c * a - s * b, y + s * a + c * b) for a, b in house]), {"building": "house"}
+                yield (
+                    "house",
+                    Polygon([(x + c * a - s * b, y + s * a + c * b) for a, b in house]),
+                    {"building": "house"},
+                )
     for offset in np.arange(-math.floor(radius / spacing), math.floor(radius / spacing) + 1) * spacing:
         reach = math.sqrt(max(radius**2 - offset**2, 0.0)) * 0.85
         ends = [(x + c * offset - s * b, y + s * offset + c * b) for b in (-reach, reach)]
@@ -181,5 +189,3 @@ def _site(kind: str, site: NDArray) -> Iterator[Shape]:
     if kind == "wind turbines":
         for k in range(-2, 3):
             yield "wind turbine", Point(at(k * a / 2.2, 0)), {"power": "generator", "generator:source": "wind"}
-
-

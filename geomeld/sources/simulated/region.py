@@ -156,8 +156,12 @@ def _sites(seed: int, band: int, column: int, key: int, towns: NDArray) -> NDArr
     kind = np.minimum(np.searchsorted(np.cumsum(ODDS) / ODDS.sum(), words[:, 2]), len(KINDS) - 1)
     settled = min(1.0, 4.0 * float((towns[:, 2] > 0).mean()))
     fit = _habitable(nature) * (nature["steepness"] < 120.0) * (0.25 + 0.75 * settled)
-    near = np.array([np.min(np.hypot(towns[:, 0] - a, towns[:, 1] - b) - 1.4 * towns[:, 2]) for a, b in zip(x, y, strict=True)])
+    near = np.array(
+        [np.min(np.hypot(towns[:, 0] - a, towns[:, 1] - b) - 1.4 * towns[:, 2]) for a, b in zip(x, y, strict=True)]
+    )
     built = (words[:, 3] < 0.42 * fit) & (near > 650.0)
-    long = np.array((260.0, 130.0, 190.0, 640.0, 210.0, 420.0, 150.0, 500.0, 200.0, 170.0))[kind] * (0.75 + 0.5 * words[:, 4])
+    long = np.array((260.0, 130.0, 190.0, 640.0, 210.0, 420.0, 150.0, 500.0, 200.0, 170.0))[kind] * (
+        0.75 + 0.5 * words[:, 4]
+    )
     wide = long * np.array((0.6, 0.6, 0.75, 0.22, 0.75, 0.6, 0.7, 0.5, 0.7, 0.6))[kind]
     return np.column_stack([x, y, np.where(built, kind, -1), long, wide, (words[:, 5] - 0.5) * 2.4])

@@ -1,7 +1,15 @@
 """The truth of the simulated Earth, for evaluation and tests only: no stage of the pipeline may look through this door."""
 
 from geomeld.core.grid import Grid
-from geomeld.sources.simulated.landscape import BIOMES, Landscape, MapObject, is_land, objects, sample, stratified_places
+from geomeld.sources.simulated.landscape import (
+    BIOMES,
+    Landscape,
+    MapObject,
+    is_land,
+    objects,
+    sample,
+    stratified_places,
+)
 
 __all__ = ["BIOMES", "Landscape", "MapObject", "is_land", "objects_on", "sample", "stratified_places", "truth"]
 

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from geomeld.sources.simulated.nature import FARMED
-from geomeld.sources.simulated.noise import EARTH, fraction, hashed, layered, plain_noise, share_below
+from geomeld.sources.simulated.noise import fraction, hashed, layered, plain_noise, share_below
 from geomeld.sources.simulated.region import SITES, SPAN, TOWNS
 
 NATURAL, ROAD, ROOF, PANEL, TANK, RUNWAY, GREENHOUSE, QUARRY, ORCHARD = range(9)
@@ -194,8 +194,13 @@ def paint(lon, lat, x, y, cosine, nature, plan_key, angle, block, towns, roads, 
         water = nature[4, i] >= 75.0
         surface, built, parcel, phase, occurrence = NATURAL, 0.0, np.uint64(0), 0.0, nature[4, i]
         fit = (not water) and cover != 70.0 and cover != 95.0 and nature[4, i] < 20.0
-        if fit and nature[8, i] < 150.0 and cover != 90.0 and nature[5, i] > 0.0 and cover != 60.0 or (
-            fit and cover == 60.0 and nature[6, i] < 0.24 and nature[8, i] < 60.0
+        if (
+            (fit
+            and nature[8, i] < 150.0
+            and cover != 90.0
+            and nature[5, i] > 0.0
+            and cover != 60.0)
+            or (fit and cover == 60.0 and nature[6, i] < 0.24 and nature[8, i] < 60.0)
         ):
             word, cx, cy, edge = parcel_of(x[i], y[i], angle, block, plan_key)
             dlon, dlat = (cx - x[i]) / (cosine * 111194.93), (cy - y[i]) / 111194.93
@@ -229,7 +234,7 @@ def paint(lon, lat, x, y, cosine, nature, plan_key, angle, block, towns, roads, 
                     cover, canopy = (10.0, 8.0) if tree else (30.0, 0.0)
                 built = 0.95 if (street or roof) else 0.30 + 0.25 * density
         gap, width = road_distance(x[i], y[i], roads, plan_key)
-        if gap < 0.0 and (not water or nature[9, i] > 0.0005 and nature[8, i] < 300.0) and cover != 70.0:
+        if gap < 0.0 and (not water or (nature[9, i] > 0.0005 and nature[8, i] < 300.0)) and cover != 70.0:
             surface, built, parcel = ROAD, 0.9, np.uint64(0)
             if not water and width > 3.0:
                 cover, canopy = 50.0, 0.0

@@ -1,0 +1,57 @@
+"""`geomeld build`: anchors to shards of aligned tiles."""
+
+import json as jsonlib
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tyro
+
+from geomeld.build.config import BuildConfig
+
+
+@dataclass(frozen=True)
+class Options:
+    """Build a dataset of aligned tiles; run again after any interruption it goes on."""
+
+    out: Path
+    """Folder of the dataset."""
+    anchors: Path | None = None
+    """CSV or (Geo)Parquet of places with lat and lon, and optionally id and date."""
+    sample: int | None = None
+    """Number of places to draw on the simulated Earth instead."""
+    source: str = "simulated"
+    """simulated, simulated:SEED or stac:PATH-OR-URL of a STAC catalogue or API."""
+    workers: int = os.cpu_count() or 1
+    """Processes."""
+    json: bool = False
+    """Print the summary as JSON."""
+    config: tyro.conf.OmitArgPrefixes[BuildConfig] = field(default_factory=BuildConfig)
+
+
+def main(argv: list[str]) -> int:
+    """Run the verb."""
+    options = tyro.cli(Options, args=argv, prog="geomeld build")
+    from geomeld.build.anchors import read_anchors
+    from geomeld.build.run import build
+    from geomeld.cli.anchors import anchors_from
+    from geomeld.core.config import to_json
+    from geomeld.sources import open_source
+
+    config = options.config
+    if options.anchors is not None and options.sample is None:
+        anchors = read_anchors(options.anchors, seed=config.seed, years=config.years)
+    else:
+        anchors = anchors_from(options.anchors, options.sample, config.seed)
+    source = open_source(options.source)
+    manifest = build(anchors, source, options.out, config, workers=options.workers)
+    if options.json:
+        print(jsonlib.dumps(to_json(manifest)))
+        return 0
+    print(f"{manifest.tiles} of {len(anchors)} tiles in {len(manifest.shards)} shards -> {options.out}")
+    for modality, products in manifest.products.items():
+        print(f"  {modality:15} " + "; ".join(f"{n} x {p}" for p, n in products.items()))
+    for (stage, reason), count in Counter((f.stage, f.reason) for f in manifest.failures).most_common():
+        print(f"  {count} not built ({stage}): {reason}")
+    return 0
