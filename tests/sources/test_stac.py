@@ -8,6 +8,7 @@ import pickle
 import shutil
 import threading
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pystac
@@ -204,3 +205,61 @@ def test_offset_begins_with_baseline_4():
     assert offsets == {"02.14": 0, "03.01": 0, "04.00": -1000, "05.10": -1000}
     assert offset_of({}) == 0
     assert offset_of({"s2:processing_baseline": "05.09", "earthsearch:boa_offset_applied": True}) == 0
+
+
+class Api(http.server.BaseHTTPRequestHandler):
+    """The smallest STAC API: the real catalogue's Sentinel-2 collection, and a search that keeps a request's words."""
+
+    asked: ClassVar[list[dict]] = []
+
+    def log_message(self, *args):
+        pass
+
+    def answer(self, data: dict) -> None:
+        body = json.dumps(data).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        root = f"http://{self.headers['Host']}"
+        collection = json.loads((REAL / "sentinel-2-l2a" / "collection.json").read_text()) | {"links": []}
+        if self.path.startswith("/collections"):
+            return self.answer({"collections": [collection], "links": []})
+        links = [
+            {"rel": "data", "href": f"{root}/collections", "type": "application/json"},
+            {"rel": "search", "href": f"{root}/search", "type": "application/geo+json", "method": "POST"},
+        ]
+        about = {"type": "Catalog", "id": "api", "stac_version": "1.0.0", "description": "api", "links": links}
+        classes = ["core", "collections", "item-search"]
+        return self.answer(about | {"conformsTo": [f"https://api.stacspec.org/v1.0.0/{c}" for c in classes]})
+
+    def do_POST(self):
+        Api.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        folder = REAL / "sentinel-2-l2a" / "S2_282D_485L_3_3"
+        item = json.loads((folder / f"{folder.name}.json").read_text()) | {"links": []}
+        for name, asset in item["assets"].items():
+            asset["href"] = str(folder / f"{name}.tif")
+        self.answer({"type": "FeatureCollection", "features": [item], "links": []})
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the shared TerraMesh catalogue is not here")
+def test_a_catalogue_with_a_search_is_searched():
+    anchor, *_ = read_anchors(REAL / "anchors.csv")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            source = StacSource(f"http://127.0.0.1:{server.server_port}/")
+            plan = plan_tile(anchor, source, BuildConfig())
+            tile = build_tile(plan, source)
+        finally:
+            server.shutdown()
+    local = StacSource(str(REAL / "catalog.json"))
+    there = build_tile(plan_tile(anchor, local, BuildConfig()), local)
+    np.testing.assert_array_equal(tile.layers["sentinel2"].values, there.layers["sentinel2"].values)
+    (asked,) = Api.asked
+    assert asked["collections"] == ["sentinel-2-l2a"]
+    assert asked["datetime"] == "2020-05-05T12:00:00Z/2020-06-04T12:00:00Z"
+    assert asked["intersects"]["type"] == "Polygon"
