@@ -14,8 +14,9 @@ import numpy as np
 import pystac
 import rasterio
 import shapely
+from numpy.typing import NDArray
 from rasterio.errors import RasterioError
-from rasterio.warp import transform_bounds
+from rasterio.warp import transform
 from rasterio.windows import Window
 from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
@@ -191,17 +192,31 @@ def _view(modality: Modality, scene: Scene, target: Grid) -> View:
 
 def _native(dataset: rasterio.DatasetReader, target: Grid, nodata: float | None) -> Native | None:
     """The part of a one-band file around a tile, with the margin that its slope needs; None where they do not meet."""
-    bounds = transform_bounds(f"EPSG:{target.epsg}", dataset.crs, *target.bounds, densify_pts=9)
-    around = dataset.window(*bounds)
-    first = [int(np.floor(v)) - 3 for v in (around.col_off, around.row_off)]
-    last = [int(np.ceil(v)) + 3 for v in (around.col_off + around.width, around.row_off + around.height)]
-    west, north = max(first[0], 0), max(first[1], 0)
-    columns, rows = min(last[0], dataset.width) - west, min(last[1], dataset.height) - north
     epsg = dataset.crs.to_epsg()
-    if columns <= 0 or rows <= 0 or epsg is None:
+    if epsg is None:
         return None
-    part = Window(west, north, columns, rows)
+    columns, rows = _edges(dataset, target)
+    first = int(np.floor(columns.min())) - 3, int(np.floor(rows.min())) - 3
+    last = int(np.ceil(columns.max())) + 3, int(np.ceil(rows.max())) + 3
+    west, north = max(first[0], 0), max(first[1], 0)
+    width, height = min(last[0], dataset.width) - west, min(last[1], dataset.height) - north
+    if width <= 0 or height <= 0:
+        return None
+    part = Window(west, north, width, height)
     return Native(dataset.read([1], window=part), dataset.window_transform(part), int(epsg), nodata)
+
+
+def _edges(dataset: rasterio.DatasetReader, target: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(columns, rows) of a file, in fractions of a pixel, along the edges of a tile; across the antimeridian too."""
+    t = np.linspace(0, target.metres, 9)
+    east = target.left + np.concatenate([t, t, np.zeros(9), np.full(9, target.metres)])
+    north = target.top - np.concatenate([np.zeros(9), np.full(9, target.metres), t, t])
+    x, y = (np.array(v) for v in transform(f"EPSG:{target.epsg}", dataset.crs, east, north))
+    if dataset.crs.is_geographic:
+        middle = (dataset.bounds.left + dataset.bounds.right) / 2
+        x += 360.0 * np.round((middle - x) / 360.0)
+    columns, rows = ~dataset.transform @ (x, y)
+    return columns, rows
 
 
 @contextmanager

@@ -30,10 +30,11 @@ from geomeld.sources.stac import StacSource
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "terramesh_stac"
 
-# One in the old baselines without an offset, one in the new ones; the second lies in the United States (photographs).
+# In the mountains; in the United States, where there are photographs; across the antimeridian.
 ANCHORS = (
     Anchor(1, 11.35, 46.05, dt.date(2019, 7, 15)),
     Anchor(2, -93.10, 41.70, dt.date(2021, 6, 15)),
+    Anchor(3, 179.999, -16.5, dt.date(2020, 7, 20)),
 )
 
 IN_DEGREES = {"aster", "canopy_height"}
@@ -58,7 +59,7 @@ def test_exported_catalogue_gives_what_the_simulated_earth_gives(catalogue, anch
     assert (plan.stage, plan.days) == (planned.stage, planned.days)
     truth, tile = build_tile(planned, simulated), build_tile(plan, stac)
     assert set(tile.layers) == set(truth.layers) >= {"sentinel2", "sentinel1", "aster", "dynamic_world"}
-    assert ("naip" in tile.layers) == (anchor.lon < 0)
+    assert ("naip" in tile.layers) == (anchor.tile_id == 2)
     for name, layer in truth.layers.items():
         np.testing.assert_array_equal(tile.layers[name].valid, layer.valid, err_msg=name)
         seen, there = np.where(layer.valid, tile.layers[name].values, 0), np.where(layer.valid, layer.values, 0)
@@ -135,6 +136,20 @@ def test_reads_over_http_and_tells_failures_apart(catalogue):
                 remote.read(MODALITIES["esa_worldcover"], [worldcover], grid)
         finally:
             server.shutdown()
+
+
+def test_files_in_degrees_far_north_are_whole():
+    grid, modality, source = Grid.centred_on(25.0, 75.0), MODALITIES["surface_water"], SimulatedSource(5)
+    scenes = source.scenes(modality, grid, *[dt.datetime(2020, 1, 1, tzinfo=dt.UTC)] * 2)
+    layer = source.read(modality, scenes, grid)
+    assert layer is not None
+    assert layer.valid.any()
+
+
+def test_tiles_on_either_side_of_the_antimeridian_have_scenes():
+    ever = dt.datetime(2020, 1, 1, tzinfo=dt.UTC), dt.datetime(2020, 2, 1, tzinfo=dt.UTC)
+    for lon in (179.998, -179.998):
+        assert SimulatedSource(5).scenes(MODALITIES["sentinel2"], Grid.centred_on(lon, 10.0), *ever), lon
 
 
 def test_an_unreachable_server_is_worth_another_try():

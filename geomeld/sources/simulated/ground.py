@@ -139,7 +139,8 @@ def spread(values: NDArray, scene: Scene, raster: Raster, window: Window) -> NDA
     stride = stride_of(scene, raster)
     if stride == 1:
         return values
-    start = window.column % stride
+    # Samples are counted from 180 W, as in `_in_degrees`, so that files side by side share them.
+    start = (round((scene.properties["left"] + 180) * round(1 / raster.pixel)) + window.column) % stride
     return np.repeat(values, stride, axis=-1)[..., start : start + window.columns]
 
 

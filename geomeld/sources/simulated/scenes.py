@@ -116,7 +116,7 @@ def _footprint(square: Square) -> Polygon:
 
 def _near(polygon: Polygon, grid: Grid) -> Polygon:
     """The outline moved by whole turns of the globe, so that it compares with the tile's."""
-    turns = round((grid.centre[0] - polygon.centroid.x) / 360)
+    turns = round((grid.footprint()[0][0] - polygon.centroid.x) / 360)
     return translate(polygon, 360.0 * turns) if turns else polygon
 
 
