@@ -149,7 +149,7 @@ def _arrays(
         case Continuous():
             values = normalise(stored, norms[modality.name])
         case Categorical() as kind:
-            values = kind.index_of(stored)
+            values = kind.index_of(stored)  # type: ignore[assignment]
             valid = valid & (values >= 0)
     return np.where(valid, values, values.dtype.type(0)), np.ascontiguousarray(valid)
 

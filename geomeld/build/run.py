@@ -50,7 +50,7 @@ def build(
     """Build a dataset; run again after any interruption it ends in the same bytes.
 
     A tile that cannot be built is listed in the manifest with its reason; the others are built. Raises DatasetError
-    where the folder belongs to another build or another process is at work in it, or where no tile at all could be built.
+    where the folder is another build's, another process is at work in it, or no tile at all could be built.
     """
     if out.exists() and not out.is_dir():
         raise DatasetError(f"{out} is a file; give a folder for the dataset.")

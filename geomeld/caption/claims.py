@@ -19,7 +19,18 @@ from geomeld.core.caption import Claim
 
 COUNT_VALUE = {"a couple of": 2, "two": 2}
 AFTER_NOUN = frozenset(
-    ["dominates", "dominate", "dominated", "mostly", "largely", "mainly", "entirely", "completely", "wholly", "predominantly"]
+    [
+        "dominates",
+        "dominate",
+        "dominated",
+        "mostly",
+        "largely",
+        "mainly",
+        "entirely",
+        "completely",
+        "wholly",
+        "predominantly",
+    ]
 )
 """Quantity words that may follow their noun: "cropland dominates"."""
 REACH = 4
@@ -68,7 +79,9 @@ def _claim(text: str, number: int, concept: str, start: int, end: int, bounds: l
         hedged=False,
         quantity=count.lower() if count and GROUP_OF[concept] == "object" else quantity.lower() if quantity else None,
         location=place["where"].lower() if place and GROUP_OF[concept] in ("cover", "water") else None,
-        modifiers=tuple(m.group().lower() for m in MODIFIER.finditer(clause) if _adjoins(clause, m.end(), start - offset)),
+        modifiers=tuple(
+            m.group().lower() for m in MODIFIER.finditer(clause) if _adjoins(clause, m.end(), start - offset)
+        ),
     )  # fmt: skip
 
 

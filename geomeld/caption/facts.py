@@ -151,8 +151,8 @@ def _objects(signals: Signals) -> list[Fact]:
 
 
 _TOLD_BY_RASTERS = frozenset(
-    ("water", "river", "lake", "pond", "stream", "coast", "wetland", "forest", "scrub", "grassland", "bare", "farmland", "meadow",
-     "glacier", "power_line", "footpath", "track", "swimming_pool")
+    ("water", "river", "lake", "pond", "stream", "coast", "wetland", "forest", "scrub", "grassland", "bare",
+     "farmland", "meadow", "glacier", "power_line", "footpath", "track", "swimming_pool")
 )  # fmt: skip
 
 

@@ -16,7 +16,8 @@ MAX_WORDS = 45
 MIN_WORDS = 4
 
 RELIEF_WORD = {
-    "flat": "flat", "gently undulating": "gently undulating", "rolling": "rolling", "hilly": "hilly", "mountainous": "mountainous",
+    "flat": "flat", "gently undulating": "gently undulating", "rolling": "rolling", "hilly": "hilly",
+    "mountainous": "mountainous",
 }  # fmt: skip
 WATER_WORD = {"river": "river", "lake": "lake", "pond": "pond", "sea": "sea"}
 SEPARATOR = re.compile(

@@ -103,7 +103,7 @@ def _cover(claim: Claim, signals: Signals) -> Outcome:
 
 def _quantity(claim: Claim, signals: Signals) -> Outcome | None:
     band = quantity_of(claim.quantity) if claim.quantity else None
-    share, source = share_of(claim.concept, signals)
+    share, _ = share_of(claim.concept, signals)
     if band is None or share is None or claim.negated or claim.concept == "built":
         return None
     evidence = {"share": round(share, 4), "accepted": [band.accept_low, band.accept_high], "word": claim.quantity}
@@ -221,8 +221,8 @@ def _water(claim: Claim, signals: Signals) -> Outcome:
     return _supported(water.detected or bool(mapped), evidence)
 
 
-KINDS = {"river": ("river", "mixed"), "stream": ("river", "mixed"), "lake": ("lake", "mixed", "pond"), "pond": ("pond", "mixed"),
-         "sea": ("sea", "mixed")}  # fmt: skip
+KINDS = {"river": ("river", "mixed"), "stream": ("river", "mixed"), "lake": ("lake", "mixed", "pond"),
+         "pond": ("pond", "mixed"), "sea": ("sea", "mixed")}  # fmt: skip
 
 
 def _kind(claim: Claim, signals: Signals) -> Outcome | None:
@@ -303,7 +303,8 @@ def _forms(signals: Signals, names: tuple[str, ...], least: float) -> Outcome:
 
 SAME = {
     "road": ("road", "main_road", "highway", "street", "track"), "main_road": ("main_road", "highway"),
-    "house": ("house", "building", "residential"), "building": ("building", "house", "industrial_building", "farm_building"),
+    "house": ("house", "building", "residential"),
+    "building": ("building", "house", "industrial_building", "farm_building"),
     "power_plant": ("power_plant", "solar_farm"), "street": ("street", "road"),
     "village": ("village", "town", "hamlet", "residential"), "hamlet": ("hamlet", "village", "residential"),
 }  # fmt: skip
@@ -346,6 +347,7 @@ def _hedge(claim: Claim, signals: Signals) -> Outcome:
 
 
 _COVERS = frozenset(c for c, g in GROUP_OF.items() if g == "cover") - {"city", "desert"}
+_WATERS = frozenset(c for c, g in GROUP_OF.items() if g == "water")
 _OBJECTS = frozenset(c for c, g in GROUP_OF.items() if g == "object")
 
 
@@ -356,7 +358,8 @@ def _cover_rule(rule_id: str, concept: str) -> Rule:
 RULES: tuple[Rule, ...] = (
     _cover_rule("L1", "tree"), _cover_rule("L4", "crop"), _cover_rule("L4f", "field"), _cover_rule("L5", "shrub"),
     _cover_rule("L6", "grass"), _cover_rule("L7", "built"), _cover_rule("L10", "bare"), _cover_rule("L12", "snow"),
-    _cover_rule("L13", "wetland"), _cover_rule("L13m", "mangrove"), _cover_rule("L20", "moss"), _cover_rule("L21", "veg"),
+    _cover_rule("L13", "wetland"), _cover_rule("L13m", "mangrove"), _cover_rule("L20", "moss"),
+    _cover_rule("L21", "veg"),
     _cover_rule("L21d", "veg_dense"), _cover_rule("L21s", "veg_sparse"),
     Rule("L2", "dense forest is dense", frozenset({"tree", "mangrove"}), _dense),
     Rule("L3", "tall trees are tall", frozenset({"tree"}), _tall),
@@ -365,7 +368,7 @@ RULES: tuple[Rule, ...] = (
     Rule("L11", "a desert is bare and dry", frozenset({"desert"}), _desert),
     Rule("L13l", "mangroves are tropical", frozenset({"mangrove"}), _mangrove_belt),
     Rule("L14", "quantity words fit the share", _COVERS, _quantity),
-    Rule("W1", "water is there, or is not", frozenset(c for c, g in GROUP_OF.items() if g == "water") - {"coast"}, _water),
+    Rule("W1", "water is there, or is not", _WATERS - {"coast"}, _water),
     Rule("W3", "the kind of water fits", frozenset(KINDS), _kind),
     Rule("W4", "a coast has the sea", frozenset({"coast", "sea"}), _coast),
     Rule("W5", "large water is large", frozenset({"lake", "river", "pond", "sea", "water"}), _size),

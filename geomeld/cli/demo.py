@@ -108,7 +108,8 @@ def _report(options: Options, scores: Any, index: Any, seconds: dict[str, float]
         land=is_land(options.seed, lon, lat),
         commands=(
             f"geomeld anchors --sample {options.tiles} --seed {options.seed} --out {out}/anchors.parquet",
-            f"geomeld build --anchors {out}/anchors.parquet --source simulated:{options.seed} --shard-size 16 --out {out}/dataset",
+            f"geomeld build --anchors {out}/anchors.parquet --source simulated:{options.seed} --seed {options.seed} "
+            f"--shard-size 16 --out {out}/dataset",
             f"geomeld caption {out}/dataset",
             f"geomeld pretrain demo --epochs {options.epochs} --data {out}/dataset --out {out}/checkpoint",
             f"geomeld evaluate {out}/checkpoint --data {out}/dataset --out {out}/scores",

@@ -27,6 +27,7 @@ def main(argv: list[str]) -> int:
 
     index = embed(open_dataset(options.dataset), options.model, options.out)
     print(
-        f"{index.meta['tiles']} tiles, {index.meta['dimensions']} dimensions, {index.meta['left_out']} left out -> {options.out}"
+        f"{index.meta['tiles']} tiles, {index.meta['dimensions']} dimensions, "
+        f"{index.meta['left_out']} left out -> {options.out}"
     )
     return 0

@@ -50,7 +50,8 @@ def main(argv: list[str]) -> int:
             print(json.dumps(to_json(summary)))
         else:
             print(
-                f"{summary.steps} steps on {summary.tiles} tiles ({summary.held_out} held out), loss {summary.loss:.4f}, "
+                f"{summary.steps} steps on {summary.tiles} tiles ({summary.held_out} held out), "
+                f"loss {summary.loss:.4f}, "
                 f"{summary.samples_per_second:.1f} tiles/s, {summary.parameters / 1e6:.1f} M parameters -> {where.out}"
             )
             if summary.skipped:

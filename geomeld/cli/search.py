@@ -43,6 +43,7 @@ def main(argv: list[str]) -> int:
             print(json.dumps(asdict(hit)))
         else:
             print(
-                f"{hit.rank:3}  {hit.score:6.3f}  {hit.tile_id:<20} {hit.lat:9.4f} {hit.lon:10.4f}  {hit.date}  {hit.caption}"
+                f"{hit.rank:3}  {hit.score:6.3f}  {hit.tile_id:<20} {hit.lat:9.4f} {hit.lon:10.4f}  "
+                f"{hit.date}  {hit.caption}"
             )
     return 0

@@ -93,9 +93,7 @@ def _show_dataset(options: Options) -> None:
 def _show_tile(tile) -> None:  # type: ignore[no-untyped-def]
     for name, layer in tile.layers.items():
         dates = ", ".join(sorted({f"{t:%Y-%m-%d}" for t in layer.acquired}))
-        print(
-            f"{name:15} {layer.values.shape!s:18} {100 * layer.valid.mean():5.1f} % valid  {layer.product}  {dates}"
-        )
+        print(f"{name:15} {layer.values.shape!s:18} {100 * layer.valid.mean():5.1f} % valid  {layer.product}  {dates}")
         for i, band in enumerate(layer.bands):
             if layer.valid[i].any():
                 values = layer.values[i][layer.valid[i]]

@@ -15,7 +15,7 @@ def caption_html(record: Mapping[str, Any]) -> str:
     verdicts = record.get("verdicts", [])
     marked = _marked(record["text"], record.get("claims", []), _worst(verdicts))
     edits = "".join(
-        f"<li><code>{escape(e.get('rule', ''))}</code> {escape(e.get('before', ''))} &rarr; {escape(e.get('after', ''))}</li>"
+        f"<li><code>{escape(e['rule'])}</code> {escape(e['before'])} &rarr; {escape(e['after'])}</li>"
         for e in record.get("edits", [])
     )
     changed = f"<details><summary>{len(record['edits'])} edits</summary><ul>{edits}</ul></details>" if edits else ""

@@ -47,7 +47,7 @@ def write_demo_page(run: DemoRun, out: Path) -> Path:
     total = sum(run.seconds.values())
     page = Page(
         "GeoMeld, from coordinates to search",
-        f"{len(run.dataset)} places on a simulated Earth, built, captioned, learned from and searched in {total:.0f} seconds.",
+        f"{len(run.dataset)} places on a simulated Earth, built, captioned, learned and searched in {total:.0f} s.",
     )
     _places(page, run)
     _tiles(page, run)
@@ -89,7 +89,7 @@ def _varied(run: DemoRun, count: int) -> list[int]:
 def _captions(page: Page, run: DemoRun) -> None:
     page.section(
         "Captions and their evidence",
-        "Four agents write one sentence per tile. Each claim is underlined by its verdict and held against a measurement.",
+        "Four agents write one sentence per tile. Each claim is held against a measurement; its colour is the verdict.",
     )
     repaired = [t for t, r in run.captions.items() if r["status"] == "repaired"][:2]
     shown = dict.fromkeys([*_varied(run, 8)[2:6], *repaired])

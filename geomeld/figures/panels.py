@@ -2,6 +2,7 @@
 
 import textwrap
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -31,7 +32,7 @@ def tile_panel(tile: Tile, *, title: str | None = None) -> Figure:
     return figure
 
 
-def _views(name: str, modality: Modality, layer: Layer | None) -> list[tuple[str, object]]:
+def _views(name: str, modality: Modality, layer: Layer | None) -> list[tuple[str, np.ndarray | None]]:
     if layer is None:
         return [(f"{modality.title}\nnot available", None)]
     date = f"\n{layer.acquired[0]:%Y-%m-%d}" if layer.acquired else ""
@@ -49,7 +50,7 @@ def _views(name: str, modality: Modality, layer: Layer | None) -> list[tuple[str
     ]  # fmt: skip
 
 
-def _draw(axis: Axes, label: str, image: object) -> None:
+def _draw(axis: Axes, label: str, image: np.ndarray | None) -> None:
     axis.set_title(label, fontsize=7)
     axis.set_xticks([])
     axis.set_yticks([])

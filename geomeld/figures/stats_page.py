@@ -1,13 +1,13 @@
 """The dataset report: density map, land cover, months, statistics and panels of a dataset on one page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from geomeld.core.modality import Categorical
-from geomeld.dataset import Dataset
+from geomeld.dataset import BandStatistics, Dataset
 from geomeld.figures.maps import density_map, land_cover_bars, month_bars
 from geomeld.figures.page import Page, definitions
 from geomeld.figures.panels import tile_panel
@@ -67,7 +67,7 @@ def _land_cover(page: Page, dataset: Dataset) -> None:
         page.figure(land_cover_bars(modality.kind, shares), "Share of classes, percent.")
 
 
-def _layers(page: Page, dataset: Dataset, facts: list[Mapping[str, Any]]) -> None:
+def _layers(page: Page, dataset: Dataset, facts: Sequence[Mapping[str, Any]]) -> None:
     page.section("Layers", "How many tiles hold each modality, and which products it was read from.")
     rows = []
     for name, modality in MODALITIES.items():
@@ -78,9 +78,10 @@ def _layers(page: Page, dataset: Dataset, facts: list[Mapping[str, Any]]) -> Non
     page.section("Bands", "Over valid pixels only.")
     for name, statistics in dataset.statistics().items():
         modality = MODALITIES[name]
-        if isinstance(modality.kind, Categorical):
+        if not isinstance(statistics, BandStatistics):
             continue
-        page.add(f"<h3>{modality.title}, {modality.kind.unit}</h3>")
+        unit = "" if isinstance(modality.kind, Categorical) else modality.kind.unit
+        page.add(f"<h3>{modality.title}, {unit}</h3>")
         page.table(
             ("band", "mean", "standard deviation", "minimum", "maximum", "valid pixels"),
             [

@@ -232,7 +232,7 @@ def _finish(
     write_atomically(out / LOG, "".join(json.dumps(row) + "\n" for row in log).encode())
     examples = reconstructions(model, dataset, shown[:4], ratio=config.mask_ratio, seed=config.seed)
     with (out / f"{EXAMPLES}.partial").open("wb") as file:
-        np.savez_compressed(file, **examples)
+        np.savez_compressed(file, **examples)  # type: ignore[arg-type]
     (out / f"{EXAMPLES}.partial").replace(out / EXAMPLES)
     save_checkpoint(model, out)
 

@@ -34,7 +34,7 @@ def demo() -> PretrainConfig:
 def geomeld_fm() -> PretrainConfig:
     """The paper's GeoMeld-FM (section 5.1): 150 epochs, batch 4096, AdamW 1e-4, cosine, all three objectives.
 
-    Command: `geomeld pretrain geomeld_fm --data DATASET --out CHECKPOINT`. Cost: computed, not measured, in docs/results.md.
+    Command: `geomeld pretrain geomeld_fm --data DATASET --out CHECKPOINT`. Its cost is computed in docs/results.md.
     """
     return PretrainConfig()
 

@@ -110,7 +110,7 @@ def elongation(mask: NDArray[np.bool_]) -> float:
     rows, columns = np.nonzero(mask)
     if rows.size < 3:
         return 1.0
-    small, large = np.linalg.eigvalsh(np.cov(np.stack([rows, columns]).astype(float)))
+    small, large = (float(v) for v in np.linalg.eigvalsh(np.cov(np.stack([rows, columns]).astype(float))))
     return float(np.sqrt(max(large, 1e-9) / max(small, 1 / 12)))
 
 

@@ -31,8 +31,8 @@ def consensus(tile: Tile) -> tuple[NDArray[np.bool_], Water]:
     """(mask of consensus water, its description) of a tile.
 
     Dynamic World water is confirmed by JRC occurrence; new water (rarely seen before) needs the spectrum or smooth
-    radar beside it. Without JRC the spectrum or WorldCover confirms; without Dynamic World, WorldCover and JRC; with neither,
-    the spectrum alone speaks, held against radar, at a low confidence.
+    radar beside it. Without JRC the spectrum or WorldCover confirms; without Dynamic World, WorldCover and JRC; with
+    neither, the spectrum alone speaks, held against radar, at a low confidence.
     """
     shape = (128, 128) if not tile.layers else tile.grid.shape
     named, known = _named_water(tile, "dynamic_world"), _named_water(tile, "esa_worldcover")
@@ -42,6 +42,7 @@ def consensus(tile: Tile) -> tuple[NDArray[np.bool_], Water]:
     supported = np.logical_or.reduce(seen) if seen else np.zeros(shape, bool)
     often = np.where(occurrence.valid[0], occurrence.values[0], 0) if occurrence is not None else None
     permanent = seasonal = np.zeros(shape, bool)
+    sources: tuple[str, ...]
     if named is not None and often is not None:
         permanent, seasonal = named & (often >= PERMANENT), named & (often >= SEASONAL) & (often < PERMANENT)
         mask, claimed = permanent | seasonal | (named & (often < SEASONAL) & supported), named
@@ -67,7 +68,7 @@ def consensus(tile: Tile) -> tuple[NDArray[np.bool_], Water]:
     mask = without_specks(mask)
     unconfirmed = claimed & ~mask
     if confidence is None:
-        confidence = 1.0 - np.count_nonzero(unconfirmed) / max(np.count_nonzero(claimed), 1)
+        confidence = 1.0 - float(unconfirmed.sum()) / max(float(claimed.sum()), 1.0)
     return mask, _described(mask, permanent & mask, seasonal & mask, unconfirmed, float(confidence), sources, tile)
 
 
@@ -167,10 +168,12 @@ def _kind(body: NDArray[np.bool_], tile: Tile) -> Kind:
     # A river is long for its area whatever its bends: compare its outline with that of a disc.
     outline = np.count_nonzero(body & ~ndimage.binary_erosion(body, EIGHT, border_value=1))
     winding = outline / (2 * np.sqrt(np.pi * size))
-    if edges >= 2 and (elongation(body) >= 4 or winding >= 2.2) and size < 0.3 * body.size:
-        return "river"
-    if edges >= 2 and size >= 0.2 * body.size and _at_sea_level(body, tile):
+    corner = bool(body[0, 0] or body[0, -1] or body[-1, 0] or body[-1, -1])
+    if edges >= 2 and (size >= 0.2 * body.size or (corner and size >= 0.03 * body.size)) and _at_sea_level(body, tile):
         return "sea"
+    long = elongation(body) >= 4
+    if size < 0.3 * body.size and ((edges >= 2 and (long or winding >= 2.2)) or (edges >= 1 and long)):
+        return "river"
     return "pond" if size * tile.grid.gsd**2 < 10_000 else "lake"
 
 
@@ -179,4 +182,4 @@ def _at_sea_level(body: NDArray[np.bool_], tile: Tile) -> bool:
     if layer is None:
         return False
     z = layer.values[0][body & layer.valid[0]]
-    return z.size > 0 and bool(np.median(z) < 5.0)
+    return z.size > 0 and bool(np.median(z) < 1.0)

@@ -90,7 +90,8 @@ def _closed(opening: str, minor: list[str], pick: Pick) -> str:
     if not minor:
         return opening
     listed = minor[0] if len(minor) == 1 else ", ".join(minor[:-1]) + " and " + minor[-1]
-    return f"{opening}, {pick(('with', 'with', 'alongside', 'dotted with' if 'scattered' not in listed else 'with'))} {listed}"
+    dotted = "with" if "scattered" in listed else "dotted with"
+    return f"{opening}, {pick(('with', 'with', 'alongside', dotted))} {listed}"
 
 
 def _minor(waters: Sequence[Fact], covers: Sequence[Fact], objects: Sequence[Fact], pick: Pick) -> list[str]:

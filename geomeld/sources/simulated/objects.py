@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import shapely
@@ -15,8 +16,8 @@ from geomeld.sources.simulated.nature import FIELDS, survey
 from geomeld.sources.simulated.noise import drawn
 from geomeld.sources.simulated.region import KINDS, METRES, SIDE, Region, place, region
 
-PRECISION = 1e-7
-"""Degrees: the precision of OpenStreetMap files."""
+DIGITS = 7
+"""Decimals of a degree: the precision of OpenStreetMap files."""
 
 SITE_TAGS: dict[str, dict[str, str]] = {
     "solar farm": {"power": "plant", "plant:source": "solar"},
@@ -48,24 +49,24 @@ class MapObject:
 def objects(seed: int, west: float, south: float, east: float, north: float) -> list[MapObject]:
     """Objects that touch a box in degrees (`east` may exceed 180). Whole shapes, the same whatever the box."""
     found: dict[bytes, MapObject] = {}
+    frame = shapely.box(west, south, east, north)
     for band, column, offset in _regions(west, south, east, north):
         plan = region(seed, band, column)
         x0, y0 = _local(band, column, west - offset, south)
         x1, y1 = _local(band, column, east - offset, north)
         for kind, shape, tags in _shapes(seed, band, column, plan, (x0, y0, x1, y1)):
-            lon, lat = place(
-                band, column, *np.array(shape.coords.xy if shape.geom_type != "Polygon" else shape.exterior.coords.xy)
-            )
-            geometry = shapely.set_precision(_rebuilt(shape, np.column_stack([lon + offset, lat])), PRECISION)
-            if geometry.is_empty or not geometry.intersects(shapely.box(west, south, east, north)):
+            geometry = shapely.transform(shape, partial(_degrees, band, column, offset))
+            if not geometry.intersects(frame):
                 continue
             mapped = drawn(int(shape.centroid.x * 10), int(shape.centroid.y * 10), 61, plan.key) < plan.mapped
             found[geometry.wkb] = MapObject(kind, geometry, tags, mapped)
     return list(found.values())
 
 
-def _rebuilt(shape: BaseGeometry, coordinates: NDArray) -> BaseGeometry:
-    return type(shape)(coordinates[0] if isinstance(shape, Point) else coordinates)
+def _degrees(band: int, column: int, offset: float, xy: NDArray) -> NDArray:
+    """Metres of a region as degrees, rounded to DIGITS."""
+    lon, lat = place(band, column, xy[:, 0], xy[:, 1])
+    return np.round(np.column_stack([lon + offset, lat]), DIGITS)
 
 
 def _regions(west: float, south: float, east: float, north: float) -> Iterator[tuple[int, int, float]]:

@@ -32,12 +32,12 @@ ODDS = np.array((0.17, 0.12, 0.22, 0.06, 0.10, 0.06, 0.08, 0.07, 0.08, 0.04))
 @njit(cache=True)
 def locate(lon, lat):  # type: ignore[no-untyped-def]
     """(band, column, x, y, cosine): the region of a point and its metres east and north of the region's middle."""
-    band = int(math.floor((lat + 90.0) / SIDE))
+    band = math.floor((lat + 90.0) / SIDE)
     middle = (band + 0.5) * SIDE - 90.0
     cosine = max(math.cos(math.radians(middle)), 1e-3)
-    count = max(1, int(round(360.0 / SIDE * cosine)))
+    count = max(1, round(360.0 / SIDE * cosine))
     width = 360.0 / count
-    column = int(math.floor((lon + 180.0) / width)) % count
+    column = math.floor((lon + 180.0) / width) % count
     west = column * width - 180.0
     dx = lon - west
     dx -= 360.0 * math.floor(dx / 360.0)
@@ -89,7 +89,7 @@ def _key(seed: int, band: int, column: int) -> int:
     return int(drawn_key(band, column, 0, key_of(seed) + 500_000))
 
 
-def _words(key: int, count: int, stream: int = 0) -> NDArray[np.float64]:
+def _words(key: int, count: int, stream: int | np.integer = 0) -> NDArray[np.float64]:
     return np.array([drawn(stream, n, 1, key) for n in range(count)])
 
 

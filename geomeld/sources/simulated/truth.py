@@ -1,4 +1,4 @@
-"""The truth of the simulated Earth, for evaluation and tests only: no stage of the pipeline may look through this door."""
+"""The truth of the simulated Earth, for evaluation and tests only: no stage of the pipeline may look in here."""
 
 from geomeld.core.grid import Grid
 from geomeld.sources.simulated.landscape import (

@@ -112,7 +112,7 @@ def lot_of(i, j, density, t, key):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def on_roof(u, v, density, spacing, t, key):  # type: ignore[no-untyped-def]
     """Whether a point of a town's own axes lies under a roof. Houses keep off the streets."""
-    i, j = int(math.floor(u / LOT)), int(math.floor(v / LOT))
+    i, j = math.floor(u / LOT), math.floor(v / LOT)
     cu, cv = (i + 0.5) * LOT, (j + 0.5) * LOT
     built, a, b, ou, ov = lot_of(i, j, density, t, key)
     if not built or street_near(cu + ou, cv + ov, spacing, a, b):
@@ -194,13 +194,8 @@ def paint(lon, lat, x, y, cosine, nature, plan_key, angle, block, towns, roads, 
         water = nature[4, i] >= 75.0
         surface, built, parcel, phase, occurrence = NATURAL, 0.0, np.uint64(0), 0.0, nature[4, i]
         fit = (not water) and cover != 70.0 and cover != 95.0 and nature[4, i] < 20.0
-        if (
-            (fit
-            and nature[8, i] < 150.0
-            and cover != 90.0
-            and nature[5, i] > 0.0
-            and cover != 60.0)
-            or (fit and cover == 60.0 and nature[6, i] < 0.24 and nature[8, i] < 60.0)
+        if (fit and nature[8, i] < 150.0 and cover != 90.0 and nature[5, i] > 0.0 and cover != 60.0) or (
+            fit and cover == 60.0 and nature[6, i] < 0.24 and nature[8, i] < 60.0
         ):
             word, cx, cy, edge = parcel_of(x[i], y[i], angle, block, plan_key)
             dlon, dlat = (cx - x[i]) / (cosine * 111194.93), (cy - y[i]) / 111194.93
