@@ -23,8 +23,8 @@ class Options:
     """Number of places to draw on the simulated Earth instead."""
     source: str = "simulated"
     """simulated, simulated:SEED or stac:PATH-OR-URL of a STAC catalogue or API."""
-    workers: int = os.cpu_count() or 1
-    """Processes."""
+    workers: int = 0
+    """Processes; 0 takes one per core."""
     json: bool = False
     """Print the summary as JSON."""
     config: tyro.conf.OmitArgPrefixes[BuildConfig] = field(default_factory=BuildConfig)
@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
     else:
         anchors = anchors_from(options.anchors, options.sample, config.seed)
     source = open_source(options.source)
-    manifest = build(anchors, source, options.out, config, workers=options.workers)
+    manifest = build(anchors, source, options.out, config, workers=options.workers or os.cpu_count() or 1)
     if options.json:
         print(jsonlib.dumps(to_json(manifest)))
         return 0

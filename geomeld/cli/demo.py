@@ -31,8 +31,8 @@ class Options:
     """Of the Earth and every draw."""
     epochs: int = 14
     """Of pretraining."""
-    workers: int = min(8, os.cpu_count() or 1)
-    """Processes of the build."""
+    workers: int = 0
+    """Processes of the build; 0 takes one per core."""
 
 
 def main(argv: list[str]) -> int:
@@ -73,7 +73,10 @@ def _run(options: Options, step: Callable[[str, Callable[[], Any]], Any], second
     step("anchors", lambda: write_anchors(anchors, anchors_from(None, options.tiles, options.seed)))
     source = open_source(f"simulated:{options.seed}")
     config = BuildConfig(seed=options.seed, shard_size=16)
-    step("plan and build", lambda: build(read_anchors(anchors), source, data, config, workers=options.workers))
+    step(
+        "plan and build",
+        lambda: build(read_anchors(anchors), source, data, config, workers=options.workers or os.cpu_count() or 1),
+    )
     step("caption", lambda: caption_dataset(data, CaptionConfig(seed=options.seed)))
     recipe = replace(demo(), epochs=options.epochs, seed=options.seed)
     step("pretrain", lambda: pretrain(recipe, open_dataset(data), model))
