@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -43,7 +44,8 @@ def main(argv: list[str]) -> int:
         raise UsageError(f"There is no recipe {name!r}; there are {', '.join(RECIPES)}.")
 
     def run(
-        where: tyro.conf.OmitArgPrefixes[Where], recipe: tyro.conf.OmitArgPrefixes[PretrainConfig] = RECIPES[name]()
+        where: Annotated[Where, tyro.conf.arg(name="")],
+        recipe: Annotated[PretrainConfig, tyro.conf.arg(name="")] = RECIPES[name](),
     ) -> int:
         summary = pretrain(recipe, open_dataset(where.data), where.out, device=where.device)
         if where.json:

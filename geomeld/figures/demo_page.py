@@ -117,7 +117,7 @@ def _training(page: Page, run: DemoRun) -> None:
 
 
 def reconstruction_figure(examples: Mapping[str, np.ndarray], tiles: int = 2) -> Figure:
-    """Per tile and target: the measurement and the prediction, hidden patches predicted and visible ones pale."""
+    """Per tile and target: the measurement and the prediction, visible patches as measured and hidden ones as predicted."""
     names = [n for n in MODALITIES if f"{n}/predicted" in examples]
     count = min(tiles, len(examples["tile_ids"]))
     figure = Figure(figsize=(1.9 * (len(names) + 1), 4.1 * count), dpi=100, layout="constrained")
@@ -126,6 +126,8 @@ def reconstruction_figure(examples: Mapping[str, np.ndarray], tiles: int = 2) ->
         hidden = examples["hidden"][k]
         for column, name in enumerate(names, start=1):
             truth, guess = _pair(examples, name, k)
+            # Visible patches were never a target: what the model says there means nothing, so the measurement is shown.
+            guess = np.where(hidden[..., None], guess, truth)
             axes[2 * k][column].imshow(truth)
             axes[2 * k + 1][column].imshow(guess)
             axes[2 * k][column].set_title(MODALITIES[name].title, fontsize=7)
