@@ -117,7 +117,7 @@ def _training(page: Page, run: DemoRun) -> None:
 
 
 def reconstruction_figure(examples: Mapping[str, np.ndarray], tiles: int = 2) -> Figure:
-    """Per tile and target: the measurement and the prediction, visible patches as measured and hidden ones as predicted."""
+    """Per tile and target: the measurement and the prediction, visible patches as measured, hidden ones predicted."""
     names = [n for n in MODALITIES if f"{n}/predicted" in examples]
     count = min(tiles, len(examples["tile_ids"]))
     figure = Figure(figsize=(1.9 * (len(names) + 1), 4.1 * count), dpi=100, layout="constrained")

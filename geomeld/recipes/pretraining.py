@@ -18,9 +18,9 @@ def demo() -> PretrainConfig:
     """
     return PretrainConfig(
         size="atto",
-        epochs=12,
-        batch_size=32,
-        optim=OptimConfig(lr=1.5e-3, warmup=0.1, clip=1.0),
+        epochs=14,
+        batch_size=16,
+        optim=OptimConfig(lr=5e-4, warmup=0.1, clip=1.0),
         decoder_width=96,
         predictor_width=96,
         predictor_depth=2,
