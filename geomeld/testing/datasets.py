@@ -8,7 +8,7 @@ from geomeld.testing.tiles import fake_tile
 
 def tiny_dataset(path: str | Path, n: int = 8, *, shard_size: int = 4, captions: bool = False) -> Dataset:
     """A dataset of `n` fake tiles at `path`, a pure function of its arguments."""
-    tiles = [fake_tile(i + 1, lon=-120.0 + 7.3 * i, lat=-30.0 + 4.1 * i) for i in range(n)]
+    tiles = [fake_tile(i + 1, lon=-120.0 + 7.3 * i % 290, lat=-30.0 + 4.1 * i % 100) for i in range(n)]
     if captions:
         for i, tile in enumerate(tiles):
             tile.metadata["caption"] = CAPTIONS[i % len(CAPTIONS)]  # type: ignore[index]

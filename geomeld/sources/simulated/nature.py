@@ -54,7 +54,7 @@ NATURAL = np.array(
         (0.62, 0.04, 0.31, 0.00, 0.03),
     ]
 )
-FARMED = np.array((0.38, 0.82, 0.52, 0.86, 0.28, 0.05, 0.52, 0.82, 0.54, 0.11, 0.00, 0.70, 0.07, 0.50))
+FARMED = np.array((0.38, 0.42, 0.46, 0.46, 0.35, 0.05, 0.36, 0.95, 0.32, 0.15, 0.00, 0.52, 0.07, 0.32))
 """Share of tillable land under crops per biome."""
 WETLAND = np.array((0.03, 0.0, 0.0, 0.01, 0.01, 0.10, 0.01, 0.01, 0.30, 0.01, 0.09, 0.0, 0.0, 0.10))
 """Share of low ground that is herbaceous wetland per biome."""
@@ -152,7 +152,12 @@ def _point(lon, lat, key, out):  # type: ignore[no-untyped-def]
     d1, w1 = _river(x, y, z, 1.5e5, 360.0, 2600.0, key + 100)
     d2, w2 = _river(x, y, z, 2.0e4, 64.0, 420.0, key + 110)
     d3, w3 = _river(x, y, z, 7.5e3, 9.0, 130.0, key + 120)
-    valley = (d1 / (d1 + 900.0)) * (d2 / (d2 + 330.0)) * (0.3 + 0.7 * d3 / (d3 + 110.0))
+    # Valleys are as wide as their slopes are high, or mountains would have walls.
+    valley = (
+        (d1 / (d1 + 900.0 + relief))
+        * (d2 / (d2 + 330.0 + 0.8 * relief))
+        * (0.3 + 0.7 * d3 / (d3 + 110.0 + 0.6 * relief))
+    )
     glacial = step_between(4.0, -6.0, temperature)
     depth = layered(x, y, z, 6.5e3, 3, 0.45, key + 130) - (1.42 - 0.50 * glacial - 0.2 * (biome == 8))
     if relief > 320.0 or moisture < 0.22:

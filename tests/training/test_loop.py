@@ -1,0 +1,233 @@
+"""Training: what a run leaves behind, exact resume, and clear ends for bad input."""
+
+import functools
+import json
+import operator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import geomeld
+from geomeld.batch import collate
+from geomeld.cli import main
+from geomeld.core.errors import CheckpointError, ConfigError, DatasetError, TrainingError
+from geomeld.dataset import open_dataset, update_metadata
+from geomeld.loader import Augment, Loader, Split
+from geomeld.modalities import MODALITIES
+from geomeld.models.spec import LayerSpec
+from geomeld.models.text import TextConfig
+from geomeld.models.weights import load_model
+from geomeld.pretrain import loop
+from geomeld.pretrain.config import PretrainConfig
+from geomeld.pretrain.objectives import ObjectiveWeights
+from geomeld.pretrain.optim import OptimConfig, is_decayed, learning_rate, make_optimizer
+from geomeld.recipes.pretraining import RECIPES
+from geomeld.testing import fake_tile, tiny_dataset
+
+CONFIG = PretrainConfig(
+    size="atto", targets=("sentinel2", "aster", "esa_worldcover"), epochs=3, batch_size=3,
+    decoder_width=16, predictor_width=16, predictor_depth=1,
+    text=TextConfig(vocab_size=300, width=32, depth=2, heads=2, max_length=24),
+    split=Split(held_out=0.25, by="tile"), augment=Augment(crop=32), workers=0, save_every=1,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_dataset(tmp_path_factory.mktemp("data") / "d", 9, captions=True).path
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "checkpoint"
+    loop.pretrain(CONFIG, open_dataset(data), out)
+    return out
+
+
+def log(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / loop.LOG).read_text().splitlines()]
+
+
+def test_a_run_leaves_a_checkpoint_that_loads(trained: Path) -> None:
+    names = {p.name for p in trained.iterdir()}
+    assert names >= {
+        "model.safetensors",
+        "config.json",
+        "tokenizer.json",
+        loop.RUN,
+        loop.LOG,
+        loop.STATE,
+        loop.EXAMPLES,
+    }
+    model = geomeld.load_model(trained)
+    images = model.encode_image(fake_tile(1).layers["sentinel2"].values)
+    texts = model.encode_text(["a lake", "a forest"])
+    assert images.shape == (1, 512)
+    torch.testing.assert_close(texts.norm(dim=1), torch.ones(2))
+    assert {"loss", "mpmae", "jepa", "itc", "mpmae/sentinel2"} <= set(log(trained)[0])
+    with np.load(trained / loop.EXAMPLES) as examples:
+        assert examples["esa_worldcover/predicted"].shape[1:] == (1, 128, 128)
+        assert set(np.unique(examples["esa_worldcover/predicted"])) <= set(MODALITIES["esa_worldcover"].kind.codes)
+        assert 0.6 < examples["hidden"].mean() < 0.75
+
+
+def test_an_interrupted_run_ends_with_the_same_losses_and_weights(
+    data: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, calls = loop.objectives, []
+
+    def stops(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return whole(*args, **kwargs)
+
+    monkeypatch.setattr(loop, "objectives", stops)
+    with pytest.raises(KeyboardInterrupt):
+        loop.pretrain(CONFIG, open_dataset(data), tmp_path / "c")
+    assert not (tmp_path / "c" / "model.safetensors").exists()
+    loop.pretrain(CONFIG, open_dataset(data), tmp_path / "c")
+    assert log(tmp_path / "c") == log(trained)
+    assert (tmp_path / "c" / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
+
+
+def test_another_configuration_is_refused_the_folder(data: Path, trained: Path) -> None:
+    with pytest.raises(CheckpointError, match="another configuration"):
+        loop.pretrain(replace(CONFIG, seed=1), open_dataset(data), trained)
+
+
+def test_a_loss_that_is_not_finite_names_term_and_step(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nan = torch.tensor(float("nan"))
+    monkeypatch.setattr(loop, "objectives", lambda *a: (nan, {"jepa": nan, "itc": torch.tensor(1.0)}))
+    with pytest.raises(TrainingError, match=r"Step 0: jepa is not finite; the batch held tiles \["):
+        loop.pretrain(CONFIG, open_dataset(data), tmp_path / "c")
+
+
+def test_captions_are_needed_only_for_contrast(tmp_path: Path) -> None:
+    dataset = tiny_dataset(tmp_path / "d", 6)
+    with pytest.raises(DatasetError, match="geomeld caption"):
+        loop.pretrain(CONFIG, dataset, tmp_path / "c")
+    summary = loop.pretrain(replace(CONFIG, epochs=1, weights=ObjectiveWeights(beta=0.0)), dataset, tmp_path / "e")
+    assert summary.steps >= 1
+    with pytest.raises(ConfigError, match="sentinel9"):
+        PretrainConfig(targets=("sentinel9",))
+
+
+def test_schedule_and_groups() -> None:
+    config = OptimConfig(lr=1.0, warmup=0.1)
+    rates = [learning_rate(config, s, 100) for s in range(100)]
+    assert rates[:10] == pytest.approx([(s + 1) / 10 for s in range(10)])
+    assert rates[10:] == pytest.approx([0.5 * (1 + np.cos(np.pi * (s - 9) / 90)) for s in range(10, 100)])
+    module = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.LayerNorm(2))
+    decayed, plain = (group["params"] for group in make_optimizer(module, config).param_groups)
+    assert [p.shape for p in decayed] == [(2, 3)]
+    assert len(plain) == 3
+    assert not is_decayed("grn.weight", torch.nn.Parameter(torch.zeros(1, 8)))
+
+
+def norms() -> dict[str, LayerSpec]:
+    return {
+        n: LayerSpec.of(m, [100.0] * len(m.bands), [7.0] * len(m.bands))
+        for n, m in MODALITIES.items()
+        if not m.is_categorical
+    }
+
+
+def test_batches_are_z_scores_with_zeros_where_invalid() -> None:
+    tiles = [fake_tile(1), fake_tile(2, without=("naip", "aster"))]
+    table = [MODALITIES[n] for n in ("sentinel2", "aster", "dynamic_world")]
+    batch = collate(tiles, table, norms())
+    layer = tiles[0].layers["sentinel2"]
+    expected = np.where(layer.valid, (layer.values - 100.0) / 7.0, 0.0)
+    np.testing.assert_allclose(batch.values["sentinel2"][0].numpy(), expected, rtol=1e-5, atol=1e-5)
+    assert not batch.valid["aster"][1].any()
+    assert not batch.values["aster"][1].any()
+    labels = tiles[0].layers["dynamic_world"]
+    np.testing.assert_array_equal(
+        batch.values["dynamic_world"][0].numpy()[labels.valid], labels.values[labels.valid] - 1
+    )
+
+
+def test_order_belongs_to_seed_and_epoch_alone(data: Path) -> None:
+    dataset = open_dataset(data)
+    table = [MODALITIES["aster"]]
+
+    def ids(workers: int, seed: int = 0) -> list[list[int]]:
+        loader = Loader(dataset, dataset.tile_ids, table, norms(), 2, workers=workers, seed=seed)
+        return [b.tile_ids for b in loader.batches(0, 8)]
+
+    assert ids(0) == ids(2)
+    assert ids(0) != ids(0, seed=1)
+    assert sorted(functools.reduce(operator.iadd, ids(0)[:4], [])) != sorted(
+        dataset.tile_ids
+    )  # nine tiles, four whole batches
+    train, held = Split(held_out=0.4, by="tile").apply(dataset)
+    assert sorted(train + held) == sorted(dataset.tile_ids)
+    assert (train, held) == Split(held_out=0.4, by="tile").apply(dataset)
+
+
+def test_recipes_follow_the_paper() -> None:
+    paper = RECIPES["geomeld_fm"]()
+    assert (paper.epochs, paper.batch_size, paper.mask_ratio, paper.tau) == (150, 4096, 0.7, 0.996)
+    assert (paper.weights.alpha, paper.weights.beta) == (0.5, 0.4)
+    assert (paper.optim.lr, paper.optim.weight_decay) == (1e-4, 0.05)
+    assert (paper.text.depth, paper.text.width) == (6, 512)
+    assert RECIPES["s2_mae"]().targets == ("sentinel2",)
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as done:
+        main([str(w) for w in words])
+    out = capsys.readouterr()
+    return int(done.value.code or 0), out.out, out.err
+
+
+def test_evaluate_embed_and_search_from_the_command_line(data: Path, trained: Path, tmp_path: Path, capsys) -> None:
+    code, out, _ = run(capsys, "evaluate", trained, "--data", data, "--out", tmp_path / "s", "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert {"R@1", "R@5", "R@10", "accuracy"} <= {r["metric"] for r in rows}
+    assert all(0 <= r["value"] <= 1 and 0 <= r["baseline"] <= 1 for r in rows)
+    assert (tmp_path / "s" / "scores.jsonl").read_text().count("\n") == len(rows)
+    code, out, _ = run(capsys, "embed", data, "--model", trained, "--out", tmp_path / "i")
+    assert (code, "9 tiles" in out) == (0, True)
+    code, out, _ = run(capsys, "search", tmp_path / "i", "a large lake", "--top", 3, "--json")
+    hits = [json.loads(line) for line in out.splitlines()]
+    vectors = np.load(tmp_path / "i" / "embeddings.npy")
+    query = load_model(trained).encode_text(["a large lake"])[0].numpy()
+    assert [h["score"] for h in hits] == pytest.approx(
+        sorted((float(v @ query) for v in vectors), reverse=True)[:3], abs=1e-5
+    )
+    code, out, _ = run(capsys, "search", tmp_path / "i", "--like", 4, "--top", 1)
+    assert " 4 " in out
+    code, _, err = run(capsys, "search", tmp_path / "i")
+    assert (code, "--like" in err) == (2, True)
+    code, _, err = run(capsys, "search", data, "a lake")
+    assert (code, "no index" in err) == (1, True)
+    code, _, err = run(capsys, "embed", data, "--model", data, "--out", tmp_path / "j")
+    assert code == 1
+    assert not (tmp_path / "j").exists()
+
+
+def test_an_index_refuses_another_model(data: Path, trained: Path, tmp_path: Path, capsys) -> None:
+    other = tmp_path / "other"
+    loop.pretrain(replace(CONFIG, epochs=1, seed=5), open_dataset(data), other)
+    run(capsys, "embed", data, "--model", trained, "--out", tmp_path / "i")
+    code, _, err = run(capsys, "search", tmp_path / "i", "a lake", "--model", other)
+    assert (code, "another model" in err) == (1, True)
+
+
+def test_damaged_tiles_are_skipped_and_counted(tmp_path: Path) -> None:
+    dataset = tiny_dataset(tmp_path / "d", 4)
+    with dataset.shards[0].open("r+b") as file:
+        file.seek(dataset._find(2)[1].arrays["metadata"].offset)
+        file.write(b"\xff" * 50)
+    loader = Loader(dataset, dataset.tile_ids, [MODALITIES["aster"]], norms(), 4, workers=0)
+    assert len(loader.batch(0)) == 3
+    assert set(loader.skipped) == {2}
+    update_metadata(tmp_path / "d", {})
