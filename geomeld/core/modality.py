@@ -46,6 +46,12 @@ class Categorical:
         table[list(self.codes)] = np.arange(len(self.classes))
         return table[values]
 
+    def holds(self, values: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Which stored codes belong to a class."""
+        table = np.zeros(256, dtype=bool)
+        table[list(self.codes)] = True
+        return table.take(values)
+
 
 Kind = Continuous | Categorical
 
@@ -120,13 +126,12 @@ class Modality:
 
         `stored` is (bands, rows, columns) as it lies in a file; returns a mask of the same shape.
         """
-        valid = np.ones(stored.shape, dtype=bool)
+        valid = np.isfinite(stored)  # no array of ones for integers either: this is a hot path of reading
         for code in (self.no_data, *self.also_no_data):
-            valid &= ~np.isnan(stored) if np.isnan(code) else stored != code
-        if np.issubdtype(stored.dtype, np.floating):
-            valid &= np.isfinite(stored)
+            if not np.isnan(code):
+                valid &= stored != code
         if isinstance(self.kind, Categorical):
-            valid &= self.kind.index_of(stored) >= 0
+            valid &= self.kind.holds(stored)
         return valid
 
     def with_no_data(self, values: NDArray, valid: NDArray[np.bool_]) -> NDArray:

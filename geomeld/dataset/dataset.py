@@ -1,6 +1,5 @@
 """Dataset: tiles on disk, by position or by identifier, read by byte offset."""
 
-import json
 import os
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -122,28 +121,37 @@ class Dataset:
         return self._pread(shard, member, member.size, member.offset)
 
     def _array(self, shard: Path, member: Member, array: Array) -> NDArray:
-        dtype = np.dtype(array.dtype)
         assert array.offset is not None
-        data = self._pread(shard, member, dtype.itemsize * int(np.prod(array.shape)), array.offset)
-        return np.frombuffer(data, dtype).reshape(array.shape)
+        values = np.empty(array.shape, array.dtype)
+        # Straight into the array: it can be written to, and nothing is copied.
+        if os.preadv(self._handle(shard), [memoryview(values).cast("B")], array.offset) != values.nbytes:
+            raise _cut_short(shard, member)
+        return values
 
     def _document(self, shard: Path, member: Member, array: Array) -> dict[str, Any]:
         assert array.offset is not None
         data = self._pread(shard, member, np.dtype(array.dtype).itemsize, array.offset)
         try:
             return parse_metadata(data.rstrip(b"\0"))
-        except (ValueError, json.JSONDecodeError):
+        except ValueError:
             raise CorruptFile(f"The metadata of tile {member.tile_id} in {shard} is damaged.") from None
 
     def _pread(self, shard: Path, member: Member, size: int, offset: int) -> bytes:
+        data = os.pread(self._handle(shard), size, offset)
+        if len(data) != size:
+            raise _cut_short(shard, member)
+        return data
+
+    def _handle(self, shard: Path) -> int:
         if shard not in self._handles:
             self._handles[shard] = os.open(shard, os.O_RDONLY)
             if os.fstat(self._handles[shard]).st_size != self._sizes[shard]:
                 raise DatasetError(f"Shard {shard} was rewritten since the dataset was opened; open it again.")
-        data = os.pread(self._handles[shard], size, offset)
-        if len(data) != size:
-            raise CorruptFile(f"Shard {shard} is truncated inside tile {member.tile_id}. Delete it and build again.")
-        return data
+        return self._handles[shard]
+
+
+def _cut_short(shard: Path, member: Member) -> CorruptFile:
+    return CorruptFile(f"Shard {shard} is truncated inside tile {member.tile_id}. Delete it and build again.")
 
 
 def _close(handles: dict[Path, int]) -> None:

@@ -109,7 +109,10 @@ def parse_metadata(stored: Any) -> dict[str, Any]:
 def assemble(
     arrays: Mapping[str, NDArray], metadata: Mapping[str, Any], modalities: Mapping[str, Modality] = MODALITIES
 ) -> Tile:
-    """A tile from stored arrays and metadata; here, and only here, no-data values become masks."""
+    """A tile from stored arrays and metadata; here, and only here, no-data values become masks.
+
+    The arrays are taken over: the tile's layers are made in their place.
+    """
     return Tile(
         anchor=anchor_of(metadata),
         grid=grid_of(metadata),
@@ -148,7 +151,9 @@ def _layer(modality: Modality, stored: NDArray, metadata: Mapping[str, Any]) -> 
     if isinstance(modality.kind, Categorical) and _is_raw(modality.kind, stored, metadata):
         stored = stored.astype(np.uint8) + np.uint8(1)
     valid = modality.mark_valid(stored)
-    values = np.where(valid, stored, 0).astype(modality.dtype, copy=False)
+    if not valid.all():
+        np.copyto(stored, 0, where=~valid)
+    values = stored.astype(modality.dtype, copy=False)
     if bands != modality.bands:
         values, valid, bands = _in_table_order(modality, values, valid, bands)
     own = metadata.get("layers", {}).get(modality.name, {})
