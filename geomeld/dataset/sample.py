@@ -152,7 +152,9 @@ def _layer(modality: Modality, stored: NDArray, metadata: Mapping[str, Any]) -> 
         stored = stored.astype(np.uint8) + np.uint8(1)
     valid = modality.mark_valid(stored)
     if not valid.all():
-        np.copyto(stored, 0, where=~valid)
+        # Bits times 0 or 1: as good for NaN, and several times faster than a masked copy where gaps are scattered.
+        bits = stored.view(f"i{stored.itemsize}")
+        np.multiply(bits, valid, out=bits)
     values = stored.astype(modality.dtype, copy=False)
     if bands != modality.bands:
         values, valid, bands = _in_table_order(modality, values, valid, bands)
