@@ -24,7 +24,7 @@ from geomeld.core.errors import DatasetError, MissingProduct, SourceError
 from geomeld.core.tile import Anchor, Tile
 from geomeld.dataset import Dataset
 from geomeld.dataset import manifest as manifests
-from geomeld.dataset.files import PARTIAL, write_atomically
+from geomeld.dataset.files import remove_partials, write_atomically
 from geomeld.dataset.index import load_index
 from geomeld.dataset.manifest import Failure, Manifest, ShardEntry
 from geomeld.dataset.shard import shard_name, write_shard
@@ -116,8 +116,7 @@ def _prepared(out: Path, identity: dict[str, Any]) -> Path:
     work.mkdir(exist_ok=True)
     write_atomically(known, json.dumps(identity).encode())
     for folder in (out, work):
-        for left_over in folder.glob(f"*{PARTIAL}"):
-            left_over.unlink(missing_ok=True)
+        remove_partials(folder)
     return work
 
 

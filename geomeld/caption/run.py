@@ -23,6 +23,7 @@ from geomeld.caption.graph import caption_chunk, caption_graph
 from geomeld.core.config import to_json
 from geomeld.core.errors import CaptionError, DatasetError
 from geomeld.dataset import Dataset, open_dataset, update_metadata
+from geomeld.dataset.files import remove_partials
 
 LEDGER = ".captions.jsonl"
 TABLE = "captions.parquet"
@@ -50,6 +51,7 @@ def caption_dataset(path: str | Path, config: CaptionConfig = CaptionConfig(), *
     dataset = open_dataset(path)
     wanted = dataset.tile_ids[:limit]
     with _alone(dataset.path):
+        remove_partials(dataset.path)
         known = _read_ledger(dataset.path / LEDGER)
         graph = caption_graph()
         rows: dict[int, dict[str, Any]] = {}
@@ -88,9 +90,9 @@ def _chunks(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
 def _caption_chunk(
     dataset: Dataset, chunk: Sequence[int], config: CaptionConfig, graph: Any, known: dict[str, dict], ledger: Any
 ) -> list[dict[str, Any]]:
-    measured = [to_json(signals.measure(dataset[t])) for t in chunk]
-    keys = [_key(m, config) for m in measured]
-    todo = [i for i, key in enumerate(keys) if key not in known]
+    measured, failed = zip(*(_measured(dataset, t) for t in chunk), strict=True)
+    keys = [_key(m, config) if m is not None else "" for m in measured]
+    todo = [i for i, key in enumerate(keys) if key and key not in known]
     if todo:
         state = caption_chunk(graph, [measured[i] for i in todo], config)
         lines = []
@@ -108,7 +110,18 @@ def _caption_chunk(
         ledger.write("\n".join(lines) + "\n")
         ledger.flush()
         os.fsync(ledger.fileno())
-    return [{"tile_id": t, "signals": m, **known[k]} for t, m, k in zip(chunk, measured, keys, strict=True)]
+    unmeasured = [{"record": None, "error": error} for error in failed]
+    found = [known[key] if key else row for key, row in zip(keys, unmeasured, strict=True)]
+    return [{"tile_id": t, "signals": m, **row} for t, m, row in zip(chunk, measured, found, strict=True)]
+
+
+def _measured(dataset: Dataset, tile_id: int) -> tuple[dict[str, Any] | None, str | None]:
+    """(signals, None), or (None, error): a tile that cannot be read or measured is not in the ledger, so that a later
+    run looks at it again."""
+    try:
+        return to_json(signals.measure(dataset[tile_id])), None
+    except Exception as error:  # one tile must not end the others
+        return None, f"{type(error).__name__}: {error}"
 
 
 def _key(measured: dict[str, Any], config: CaptionConfig) -> str:

@@ -1,5 +1,6 @@
 """Dataset: tiles on disk, by position or by identifier, read by byte offset."""
 
+import json
 import os
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,11 +15,15 @@ from geomeld.core.modality import Modality
 from geomeld.core.tile import Tile
 from geomeld.dataset import manifest as manifests
 from geomeld.dataset import statistics as figures
+from geomeld.dataset.files import write_atomically
 from geomeld.dataset.index import Array, Member, load_index
 from geomeld.dataset.manifest import Manifest
 from geomeld.dataset.sample import METADATA, assemble, decode, parse_metadata
 from geomeld.dataset.shard import update_shard, write_shard
 from geomeld.modalities import MODALITIES
+
+UPDATING = ".updating.json"
+"""Names of the shards whose metadata are being rewritten; there only while that lasts."""
 
 
 class Dataset:
@@ -211,14 +216,22 @@ def update_metadata(path: str | Path, updates: Mapping[int, Mapping[str, Any]]) 
     for tile_id, change in updates.items():
         if any(dataset.metadata(tile_id).get(k) != v for k, v in change.items()):
             by_shard.setdefault(dataset.shard_of(tile_id), {})[tile_id] = change
-    entries = {}
+    note = dataset.path / UPDATING
+    begun = json.loads(note.read_text()) if note.exists() else []
+    names = sorted({*begun, *(shard.name for shard in by_shard)})
+    if not names:
+        return
+    # Shards first, the manifest last: the note lets the next call finish what a killed one began.
+    write_atomically(note, json.dumps(names).encode())
     for shard, changes in by_shard.items():
-        index = update_shard(shard, changes)
-        entries[shard.name] = (index.size, index.sha256)
-    if entries and (dataset.path / manifests.NAME).exists():
+        update_shard(shard, changes)
+    indexes = {name: load_index(dataset.path / name) for name in names if (dataset.path / name).exists()}
+    entries = {name: (index.size, index.sha256) for name, index in indexes.items()}
+    if (dataset.path / manifests.NAME).exists():
         manifest = dataset.manifest
         shards = tuple(
             manifests.ShardEntry(s.name, s.tiles, *entries.get(s.name, (s.bytes, s.sha256))) for s in manifest.shards
         )
         changed = Manifest(**{**vars(manifest), "shards": shards})
         manifests.save_manifest(dataset.path, changed)
+    note.unlink()

@@ -33,6 +33,12 @@ def write_atomically(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def remove_partials(folder: Path) -> None:
+    """Remove what killed writers left in a folder; only for a process that holds the folder alone."""
+    for left_over in folder.glob(f"*{PARTIAL}"):
+        left_over.unlink(missing_ok=True)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames in a folder durable."""
     handle = os.open(folder, os.O_RDONLY)

@@ -68,7 +68,7 @@ def load_index(shard: Path) -> ShardIndex:
             index = _from_json(json.loads(stored.read_text()))
             if index.size == size and _fits(shard, index):
                 return index
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OSError):
             pass  # a damaged index is only a cache: make it anew
     index = make_index(shard)
     if os.access(shard.parent, os.W_OK):
@@ -98,10 +98,11 @@ def make_index(shard: Path) -> ShardIndex:
                 members.append(_member(tar, info, shard))
     except (tarfile.TarError, EOFError, OSError) as error:
         raise CorruptFile(f"Shard {shard} is damaged near {last}: {error}. Delete it and build again.") from None
-    if not members and shard.stat().st_size % tarfile.BLOCKSIZE:
+    size = shard.stat().st_size
+    if not members and (size < 2 * tarfile.BLOCKSIZE or size % tarfile.BLOCKSIZE):
         raise CorruptFile(f"Shard {shard} is no tar file. Delete it and build again.")
     _check_ends(shard, members)
-    return ShardIndex(shard.stat().st_size, digest.hexdigest(), tuple(members))
+    return ShardIndex(size, digest.hexdigest(), tuple(members))
 
 
 def _check_ends(shard: Path, members: list[Member]) -> None:

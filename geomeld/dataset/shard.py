@@ -10,7 +10,7 @@ import h5py
 
 from geomeld.core.tile import Tile
 from geomeld.dataset.files import atomic
-from geomeld.dataset.index import ShardIndex, load_index, make_index, save_index
+from geomeld.dataset.index import ShardIndex, index_path, load_index, make_index, save_index
 from geomeld.dataset.sample import METADATA, encode, parse_metadata, put_metadata
 
 
@@ -51,6 +51,8 @@ def update_shard(path: Path, updates: Mapping[int, Mapping[str, Any]]) -> ShardI
             data = source.read(member.size)
             change = updates.get(member.tile_id)
             add_member(tar, member.tile_id, with_metadata(data, change) if change else data)
+        # The padded tar often keeps its size: no reader may meet the new shard with the old index.
+        index_path(path).unlink(missing_ok=True)
     index = make_index(path)
     save_index(path, index)
     return index
