@@ -29,7 +29,7 @@ class Options:
     """Places."""
     seed: int = 0
     """Of the Earth and every draw."""
-    epochs: int = 14
+    epochs: int = 12
     """Of pretraining."""
     workers: int = 0
     """Processes of the build; 0 takes one per core."""

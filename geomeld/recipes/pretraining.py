@@ -18,7 +18,7 @@ def demo() -> PretrainConfig:
     """
     return PretrainConfig(
         size="atto",
-        epochs=14,
+        epochs=12,
         batch_size=16,
         optim=OptimConfig(lr=5e-4, warmup=0.1, clip=1.0),
         decoder_width=96,
