@@ -25,7 +25,7 @@ class Options:
 
     out: Path = Path("runs/demo")
     """Folder; an interrupted demo goes on here."""
-    tiles: int = 192
+    tiles: int = 160
     """Places."""
     seed: int = 0
     """Of the Earth and every draw."""
