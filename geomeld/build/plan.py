@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
 from geomeld.build.config import BuildConfig
+from geomeld.core.config import to_json
 from geomeld.core.draw import below, draw_words
 from geomeld.core.errors import DatasetError
 from geomeld.core.grid import Grid
@@ -38,11 +40,6 @@ class PlanRow:
     """Which window the reference scene was found in: "15 d", "30 d", "45 d" or "year 2019"."""
     reason: str = ""
     """Why no tile can be built; empty where one can."""
-
-    @property
-    def has_photograph(self) -> bool:
-        """Whether a 1 m photograph is part of the tile."""
-        return any(MODALITIES[n].timing is Timing.ANCHOR for n in self.scenes)
 
 
 def plan_tile(anchor: Anchor, source: Source, config: BuildConfig) -> PlanRow:
@@ -181,23 +178,27 @@ def _near(scene: Scene, outline: BaseGeometry) -> BaseGeometry:
     return shapely.affinity.translate(scene.footprint, shift) if shift else scene.footprint
 
 
+COLUMNS = ("lon", "lat", "reference_date", "source", "source_key", "biome", "stage", "reason", "days", "scenes")
+SCHEMA = pa.schema(
+    [("tile_id", pa.int64())] + [(c, pa.float64() if c in ("lon", "lat") else pa.string()) for c in COLUMNS]
+)
+"""Columns of plan.parquet."""
+
+
+def row_json(row: PlanRow) -> dict[str, Any]:
+    """A row of a plan as plain values, the columns of plan.parquet; `days` and `scenes` are JSON texts."""
+    return {
+        **to_json(row.anchor),
+        "stage": row.stage,
+        "reason": row.reason,
+        "days": json.dumps(dict(row.days), sort_keys=True),
+        "scenes": json.dumps({n: [scene_json(s) for s in v] for n, v in row.scenes.items()}),
+    }
+
+
 def write_plan(path: Path, rows: Sequence[PlanRow]) -> None:
     """Write a plan as Parquet: a row per anchor, its scenes as JSON."""
-    table = pa.table(
-        {
-            "tile_id": pa.array([r.anchor.tile_id for r in rows], pa.int64()),
-            "lon": [r.anchor.lon for r in rows],
-            "lat": [r.anchor.lat for r in rows],
-            "reference_date": [r.anchor.reference_date.isoformat() for r in rows],
-            "source": [r.anchor.source for r in rows],
-            "source_key": [r.anchor.source_key for r in rows],
-            "biome": [r.anchor.biome for r in rows],
-            "stage": [r.stage for r in rows],
-            "reason": [r.reason for r in rows],
-            "days": [json.dumps(dict(r.days), sort_keys=True) for r in rows],
-            "scenes": [json.dumps({n: [scene_json(s) for s in v] for n, v in r.scenes.items()}) for r in rows],
-        }
-    )
+    table = pa.Table.from_pylist([row_json(r) for r in rows], schema=SCHEMA)
     part = path.with_name(path.name + ".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, part)

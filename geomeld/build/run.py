@@ -1,53 +1,64 @@
-"""Run: a whole build, planned once, shard by shard over a process pool, resumable to the same bytes."""
+"""Run: a whole build, tile by tile over a process pool, resumable to the same bytes."""
 
+import dataclasses
 import fcntl
 import json
-import multiprocessing
-import shutil
-import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from geomeld.build.config import BuildConfig
-from geomeld.build.plan import PlanRow, plan_tile, read_plan, write_plan
+from geomeld.build.plan import PlanRow, plan_tile, row_json
+from geomeld.build.pool import in_order
 from geomeld.build.tile import build_tile
 from geomeld.core.config import to_json
 from geomeld.core.errors import DatasetError, MissingProduct, SourceError
+from geomeld.core.modality import Timing
 from geomeld.core.tile import Anchor, Tile
 from geomeld.dataset import Dataset
 from geomeld.dataset import manifest as manifests
 from geomeld.dataset.files import remove_partials, write_atomically
 from geomeld.dataset.index import load_index
 from geomeld.dataset.manifest import Failure, Manifest, ShardEntry
-from geomeld.dataset.shard import shard_name, write_shard
+from geomeld.dataset.sample import encode
+from geomeld.dataset.shard import ShardWriter, shard_name
 from geomeld.dataset.statistics import save_statistics, statistics_of
 from geomeld.modalities import MODALITIES
 from geomeld.sources import Source
 
-WORK = ".build"
-"""Folder inside the dataset for what only an unfinished build needs."""
+UNFINISHED = ".build.json"
+"""File that marks a folder whose build has not finished, and says which build that is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
-    """The work of one process: one shard."""
+class Outcome:
+    """What became of one place: a sample, or a failure."""
 
-    name: str
-    rows: tuple[PlanRow, ...]
+    tile_id: int
+    sample: bytes | None = None
+    """The HDF5 file of the tile."""
+    has_photograph: bool = False
+    """Whether it holds a 1 m photograph: such tiles have shards of their own, as in the published files."""
+    failure: Failure | None = None
 
 
 def build(
-    anchors: Sequence[Anchor], source: Source, out: Path, config: BuildConfig = BuildConfig(), *, workers: int = 1
+    places: Sequence[Anchor] | Sequence[PlanRow],
+    source: Source,
+    out: Path,
+    config: BuildConfig = BuildConfig(),
+    *,
+    workers: int = 1,
 ) -> Manifest:
-    """Build a dataset; run again after any interruption it ends in the same bytes.
+    """Build a dataset from anchors, or from a plan; run again after any interruption it ends in the same bytes.
 
     A tile that cannot be built is listed in the manifest with its reason; the others are built. Raises DatasetError
     where the folder is another build's, another process is at work in it, or no tile at all could be built.
@@ -56,25 +67,112 @@ def build(
         raise DatasetError(f"{out} is a file; give a folder for the dataset.")
     out.mkdir(parents=True, exist_ok=True)
     with _alone(out):
-        identity = _identity(anchors, source, config)
+        identity = _identity(places, source, config)
         finished = _finished(out, identity)
         if finished is not None:
             return finished
-        work = _prepared(out, identity)
-        rows = _planned(anchors, source, config, work, workers)
-        units = list(_units(rows, config.shard_size))
-        _build_units(units, source, out, work, workers)
-        manifest = _manifest(units, rows, source, out, work, identity)
-        if not manifest.tiles:
-            reasons = Counter(f.reason for f in manifest.failures).most_common(3)
-            shutil.rmtree(work)
+        _prepare(out, identity)
+        failures = _build_shards(places, source, out, config, workers)
+        if not any(out.glob("*.tar")):
+            (out / UNFINISHED).unlink()
+            reasons = Counter(f.reason for f in failures).most_common(3)
             said = "; ".join(f"{n} x {reason}" for reason, n in reasons)
-            raise DatasetError(f"None of the {len(anchors)} tiles could be built: {said}.")
+            raise DatasetError(f"None of the {len(places)} tiles could be built: {said}.")
         dataset = Dataset(out)
         save_statistics(out, statistics_of(dataset, MODALITIES))
+        manifest = _manifest(dataset, source, identity, failures)
         manifests.save_manifest(out, manifest)
-        shutil.rmtree(work)
+        (out / UNFINISHED).unlink()
         return manifest
+
+
+def plan(anchors: Sequence[Anchor], source: Source, config: BuildConfig, *, workers: int = 1) -> list[PlanRow]:
+    """Choose the scenes of all anchors, in their order."""
+    work = partial(_plan_one, source=source, config=config)
+    rows = in_order(work, anchors, min(workers, len(anchors)), preload=_modules(source))
+    return list(tqdm(rows, desc="plan", total=len(anchors), unit="tile", dynamic_ncols=True))
+
+
+def _plan_one(anchor: Anchor, *, source: Source, config: BuildConfig) -> PlanRow:
+    try:
+        return plan_tile(anchor, source, config)
+    except MissingProduct:
+        raise  # no other tile can escape it
+    except SourceError as error:
+        return PlanRow(anchor, reason=str(error))
+
+
+def _build_one(place: Anchor | PlanRow, *, source: Source, config: BuildConfig) -> Outcome:
+    """Plan and read one place. Both in one process, so that what the source keeps of a place serves twice."""
+    row = _plan_one(place, source=source, config=config) if isinstance(place, Anchor) else place
+    tile_id = row.anchor.tile_id
+    if row.reason:
+        return Outcome(tile_id, failure=Failure(tile_id, "plan", row.reason))
+    try:
+        tile = build_tile(row, source)
+    except SourceError as error:
+        return Outcome(tile_id, failure=Failure(tile_id, "read", str(error)))
+    return Outcome(tile_id, encode(tile), _has_photograph(tile))
+
+
+def _has_photograph(tile: Tile) -> bool:
+    return any(MODALITIES[n].timing is Timing.ANCHOR for n in tile.layers)
+
+
+def _modules(source: Source) -> tuple[str, ...]:
+    return __name__, type(source).__module__
+
+
+def _build_shards(
+    places: Sequence[Anchor] | Sequence[PlanRow], source: Source, out: Path, config: BuildConfig, workers: int
+) -> list[Failure]:
+    """Write all shards that are not there yet; returns what failed, in the order of the places."""
+    there = {shard.name: load_index(shard) for shard in sorted(out.glob("*.tar"))}
+    done = {member.tile_id for index in there.values() for member in index.members}
+    left = [p for p in places if _anchor(p).tile_id not in done]
+    work = partial(_build_one, source=source, config=config)
+    outcomes = in_order(work, left, min(workers, len(left)), preload=_modules(source))
+    with tqdm(total=len(places), initial=len(places) - len(left), desc="build", unit="tile", dynamic_ncols=True) as bar:
+        return _write_shards(_counted(outcomes, bar), out, config.shard_size, set(there))
+
+
+def _counted(outcomes: Iterable[Outcome], bar: tqdm) -> Iterator[Outcome]:
+    for outcome in outcomes:
+        yield outcome
+        bar.update()
+
+
+def _write_shards(outcomes: Iterable[Outcome], out: Path, size: int, there: set[str]) -> list[Failure]:
+    """Tiles into shards in the order in which they come, tiles with photographs apart.
+
+    Shards that are there are whole, so the tiles that are left fill the free numbers in the same way as at first.
+    """
+    failures = []
+    free = {kind: _free_names(kind, there) for kind in (False, True)}
+    growing: dict[bool, ShardWriter] = {}
+    try:
+        for outcome in outcomes:
+            if outcome.failure is not None:
+                failures.append(outcome.failure)
+                continue
+            kind = outcome.has_photograph
+            if kind not in growing:
+                growing[kind] = ShardWriter(out / next(free[kind]))
+            assert outcome.sample is not None
+            growing[kind].add(outcome.tile_id, outcome.sample)
+            if growing[kind].tiles == size:
+                growing.pop(kind).finish()
+        for kind in sorted(growing):
+            growing.pop(kind).finish()
+    finally:
+        for shard in growing.values():
+            shard.abandon()
+    return failures
+
+
+def _free_names(has_photograph: bool, there: set[str]) -> Iterator[str]:
+    names = (shard_name(number, has_photograph) for number in count())
+    return (name for name in names if name not in there)
 
 
 @contextmanager
@@ -88,152 +186,53 @@ def _alone(out: Path) -> Iterator[None]:
         yield
 
 
-def _identity(anchors: Sequence[Anchor], source: Source, config: BuildConfig) -> dict[str, Any]:
+def _anchor(place: Anchor | PlanRow) -> Anchor:
+    return place if isinstance(place, Anchor) else place.anchor
+
+
+def _identity(places: Sequence[Anchor] | Sequence[PlanRow], source: Source, config: BuildConfig) -> dict[str, Any]:
     """What the bytes of a dataset depend on."""
-    listing = json.dumps([to_json(a) for a in anchors], sort_keys=True)
+    listing = json.dumps([to_json(p) if isinstance(p, Anchor) else row_json(p) for p in places], sort_keys=True)
     digest = blake2b(listing.encode(), digest_size=16).hexdigest()
-    return {"build": to_json(config), "source": source.name, "anchors": len(anchors), "anchors_hash": digest}
+    settings = to_json(source) if dataclasses.is_dataclass(source) else source.name
+    return {"build": to_json(config), "source": settings, "places": len(places), "places_hash": digest}
 
 
 def _finished(out: Path, identity: dict[str, Any]) -> Manifest | None:
+    """The manifest of this very build, if there is one and no shard is gone: a damaged one is deleted to be rebuilt."""
     if not (out / manifests.NAME).exists():
         return None
     manifest = manifests.load_manifest(out)
     if manifest.config != identity:
         raise DatasetError(f"{out} holds a dataset of another build (see {manifests.NAME}); give another folder.")
-    shutil.rmtree(out / WORK, ignore_errors=True)
+    if not all((out / s.name).exists() for s in manifest.shards):
+        return None
+    (out / UNFINISHED).unlink(missing_ok=True)
     return manifest
 
 
-def _prepared(out: Path, identity: dict[str, Any]) -> Path:
-    work = out / WORK
-    known = work / "identity.json"
+def _prepare(out: Path, identity: dict[str, Any]) -> None:
+    """Mark the folder as this build's, and clear away what an interrupted run left."""
+    known = out / UNFINISHED
     if known.exists():
         if json.loads(known.read_text()) != identity:
             raise DatasetError(f"{out} holds an unfinished build with other settings; finish it, or remove the folder.")
-    elif any(out.glob("*.tar")):
+    elif any(out.glob("*.tar")) and not (out / manifests.NAME).exists():
         raise DatasetError(f"{out} holds shards that no build of this folder wrote; give an empty folder.")
-    work.mkdir(exist_ok=True)
     write_atomically(known, json.dumps(identity).encode())
-    for folder in (out, work):
-        remove_partials(folder)
-    return work
+    remove_partials(out)
 
 
-def _planned(anchors: Sequence[Anchor], source: Source, config: BuildConfig, work: Path, workers: int) -> list[PlanRow]:
-    stored = work / "plan.parquet"
-    if stored.exists():
-        return read_plan(stored)
-    rows = plan(anchors, source, config, workers=workers)
-    write_plan(stored, rows)
-    return rows
-
-
-def plan(anchors: Sequence[Anchor], source: Source, config: BuildConfig, *, workers: int = 1) -> list[PlanRow]:
-    """Choose the scenes of all anchors, in their order."""
-    jobs = [(a, source, config) for a in anchors]
-    return _in_order(_plan_one, jobs, workers, "plan", [1] * len(jobs))
-
-
-def _plan_one(job: tuple[Anchor, Source, BuildConfig]) -> PlanRow:
-    anchor, source, config = job
-    try:
-        return plan_tile(anchor, source, config)
-    except SourceError as error:
-        if isinstance(error, MissingProduct):
-            raise  # no other tile can escape it
-        return PlanRow(anchor, reason=str(error))
-
-
-def _units(rows: Sequence[PlanRow], size: int) -> Iterator[Unit]:
-    """Shards in anchor order; tiles with photographs apart, as in the published files."""
-    for with_photograph in (False, True):
-        part = [r for r in rows if not r.reason and r.has_photograph is with_photograph]
-        for number, start in enumerate(range(0, len(part), size)):
-            yield Unit(shard_name(number, with_photograph), tuple(part[start : start + size]))
-
-
-def _build_units(units: Sequence[Unit], source: Source, out: Path, work: Path, workers: int) -> None:
-    jobs = [(unit, source, out, work) for unit in units if not _failures_path(work, unit.name).exists()]
-    done = sum(len(u.rows) for u in units) - sum(len(j[0].rows) for j in jobs)
-    _in_order(_build_unit, jobs, workers, "build", [len(j[0].rows) for j in jobs], done)
-
-
-def _build_unit(job: tuple[Unit, Source, Path, Path]) -> None:
-    """Write one shard, then the record of what failed in it; the record says that the shard is done."""
-    unit, source, out, work = job
-    failures: list[Failure] = []
-
-    def tiles() -> Iterator[Tile]:
-        for row in unit.rows:
-            try:
-                yield build_tile(row, source)
-            except SourceError as error:
-                failures.append(Failure(row.anchor.tile_id, "read", str(error)))
-
-    shard = out / unit.name
-    index = write_shard(shard, tiles())
-    if not index.members:
-        shard.unlink()
-        shard.with_name(shard.name.removesuffix(".tar") + ".index.json").unlink(missing_ok=True)
-    write_atomically(_failures_path(work, unit.name), json.dumps(to_json(failures)).encode())
-
-
-def _failures_path(work: Path, name: str) -> Path:
-    return work / f"{name}.failures.json"
-
-
-def _manifest(
-    units: Sequence[Unit], rows: Sequence[PlanRow], source: Source, out: Path, work: Path, identity: dict[str, Any]
-) -> Manifest:
-    failures = [Failure(r.anchor.tile_id, "plan", r.reason) for r in rows if r.reason]
-    entries = []
-    for unit in units:
-        failures += [Failure(**f) for f in json.loads(_failures_path(work, unit.name).read_text())]
-        if (out / unit.name).exists():
-            index = load_index(out / unit.name)
-            entries.append(ShardEntry(unit.name, len(index.members), index.size, index.sha256))
+def _manifest(dataset: Dataset, source: Source, identity: dict[str, Any], failures: Sequence[Failure]) -> Manifest:
+    indexes = [(shard.name, load_index(shard)) for shard in dataset.shards]
     products: dict[str, Counter[str]] = {}
-    if entries:
-        dataset = Dataset(out)
-        for tile_id in dataset.tile_ids:
-            for name, layer in dataset.metadata(tile_id)["layers"].items():
-                products.setdefault(name, Counter())[layer["product"]] += 1
-    counted = {n: dict(sorted(c.items())) for n, c in sorted(products.items())}
+    for tile_id in dataset.tile_ids:
+        for name, layer in dataset.metadata(tile_id)["layers"].items():
+            products.setdefault(name, Counter())[layer["product"]] += 1
     return Manifest(
-        source=source.name, config=identity, shards=tuple(entries), failures=tuple(failures), products=counted
+        source=source.name,
+        config=identity,
+        shards=tuple(ShardEntry(name, len(x.members), x.size, x.sha256) for name, x in indexes),
+        failures=tuple(failures),
+        products={n: dict(sorted(c.items())) for n, c in sorted(products.items())},
     )
-
-
-def _in_order(
-    work: Callable[[Any], Any], jobs: Sequence[Any], workers: int, title: str, sizes: Sequence[int], done: int = 0
-) -> list[Any]:
-    """Results of `work` over `jobs` in their order, with progress on stderr. In this process for one worker."""
-    total = sum(sizes) + done
-    with tqdm(total=total, initial=done, desc=title, unit="tile", disable=not jobs, dynamic_ncols=True) as bar:
-        if workers <= 1 or len(jobs) <= 1:
-            results = []
-            for job, size in zip(jobs, sizes, strict=True):
-                results.append(work(job))
-                bar.update(size)
-            return results
-        context = multiprocessing.get_context("forkserver")
-        with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_quiet_interrupts) as pool:
-            futures: dict[Future[Any], int] = {
-                pool.submit(work, job): size for job, size in zip(jobs, sizes, strict=True)
-            }
-            try:
-                for future in as_completed(futures):
-                    future.result()
-                    bar.update(futures[future])
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for process in list(pool._processes.values()):
-                    process.terminate()
-                raise
-            return [future.result() for future in futures]
-
-
-def _quiet_interrupts() -> None:
-    """Ctrl-C belongs to the parent, which ends its workers itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -31,18 +31,25 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def anchors_from(file: Path | None, sample: int | None, seed: int) -> list:
-    """Anchors of a file, or sampled. Raises UsageError unless exactly one is asked for."""
+def anchors_from(
+    file: Path | None, sample: int | None, seed: int, *, earth: int | None = None, years: tuple[int, int] = (2018, 2021)
+) -> list:
+    """Anchors of a file, or sampled on the simulated Earth of seed `earth` (`seed` if not given).
+
+    Raises UsageError unless exactly one is asked for.
+    """
     from geomeld.build.anchors import read_anchors, sampled_anchors
     from geomeld.core.errors import UsageError
 
     if (file is None) == (sample is None):
         raise UsageError("Give a file of places, or --sample N to draw them on the simulated Earth.")
     if file is not None:
-        return read_anchors(file, seed=seed)
+        return read_anchors(file, seed=seed, years=years)
     if sample is None or sample < 1:
         raise UsageError(f"--sample is {sample}; draw at least one place.")
     from geomeld.sources.simulated.landscape import BIOMES, stratified_places
 
-    places = [(lon, lat, BIOMES[biome]) for lon, lat, biome in stratified_places(seed, sample)]
-    return sampled_anchors(places, "simulated", seed=seed)
+    drawn = stratified_places(seed if earth is None else earth, sample)
+    return sampled_anchors(
+        [(lon, lat, BIOMES[biome]) for lon, lat, biome in drawn], "simulated", seed=seed, years=years
+    )

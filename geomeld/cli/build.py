@@ -19,6 +19,8 @@ class Options:
     """Folder of the dataset."""
     anchors: Path | None = None
     """CSV or (Geo)Parquet of places with lat and lon, and optionally id and date."""
+    plan: Path | None = None
+    """A plan that `geomeld plan` wrote, instead of anchors."""
     sample: int | None = None
     """Number of places to draw on the simulated Earth instead."""
     source: str = "simulated"
@@ -33,25 +35,35 @@ class Options:
 def main(argv: list[str]) -> int:
     """Run the verb."""
     options = tyro.cli(Options, args=argv, prog="geomeld build")
-    from geomeld.build.anchors import read_anchors
     from geomeld.build.run import build
-    from geomeld.cli.anchors import anchors_from
     from geomeld.core.config import to_json
     from geomeld.sources import open_source
 
-    config = options.config
-    if options.anchors is not None and options.sample is None:
-        anchors = read_anchors(options.anchors, seed=config.seed, years=config.years)
-    else:
-        anchors = anchors_from(options.anchors, options.sample, config.seed)
     source = open_source(options.source)
-    manifest = build(anchors, source, options.out, config, workers=options.workers or os.cpu_count() or 1)
+    places = _places(options, earth=getattr(source, "seed", None))
+    manifest = build(places, source, options.out, options.config, workers=options.workers or os.cpu_count() or 1)
     if options.json:
         print(jsonlib.dumps(to_json(manifest)))
         return 0
-    print(f"{manifest.tiles} of {len(anchors)} tiles in {len(manifest.shards)} shards -> {options.out}")
+    print(f"{manifest.tiles} of {len(places)} tiles in {len(manifest.shards)} shards -> {options.out}")
     for modality, products in manifest.products.items():
         print(f"  {modality:15} " + "; ".join(f"{n} x {p}" for p, n in products.items()))
     for (stage, reason), count in Counter((f.stage, f.reason) for f in manifest.failures).most_common():
         print(f"  {count} not built ({stage}): {reason}")
     return 0
+
+
+def _places(options: Options, earth: int | None) -> list:
+    """Anchors or plan rows. Raises UsageError unless exactly one of the three ways is asked for."""
+    from geomeld.build.plan import read_plan
+    from geomeld.cli.anchors import anchors_from
+    from geomeld.core.errors import UsageError
+
+    config = options.config
+    if sum(way is not None for way in (options.anchors, options.plan, options.sample)) != 1:
+        raise UsageError(
+            "Give one of --anchors FILE, --plan FILE, or --sample N to draw places on the simulated Earth."
+        )
+    if options.plan is not None:
+        return read_plan(options.plan)
+    return anchors_from(options.anchors, options.sample, config.seed, earth=earth, years=config.years)

@@ -3,6 +3,7 @@
 import io
 import tarfile
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,14 +33,47 @@ def open_tar(file: BinaryIO) -> tarfile.TarFile:
     return tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT)
 
 
+class ShardWriter:
+    """A shard in the making: members are appended, and it appears under its name, with its index, at `finish`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.tiles = 0
+        self._stack = ExitStack()
+        self._tar = self._stack.enter_context(open_tar(self._stack.enter_context(atomic(path))))
+
+    def add(self, tile_id: int, data: bytes) -> None:
+        """Append one sample."""
+        add_member(self._tar, tile_id, data)
+        self.tiles += 1
+
+    def finish(self) -> ShardIndex:
+        """Complete the shard and write its index."""
+        self._stack.close()
+        index = make_index(self.path)
+        save_index(self.path, index)
+        return index
+
+    def abandon(self) -> None:
+        """Leave nothing behind."""
+        with suppress(_Abandoned), self._stack:
+            raise _Abandoned
+
+
+class _Abandoned(Exception):
+    """Takes an unfinished file away on its way out."""
+
+
 def write_shard(path: Path, tiles: Iterable[Tile]) -> ShardIndex:
     """Write tiles into a shard and its index beside it; the shard appears when it is complete."""
-    with atomic(path) as file, open_tar(file) as tar:
+    writer = ShardWriter(path)
+    try:
         for tile in tiles:
-            add_member(tar, tile.tile_id, encode(tile))
-    index = make_index(path)
-    save_index(path, index)
-    return index
+            writer.add(tile.tile_id, encode(tile))
+    except BaseException:
+        writer.abandon()
+        raise
+    return writer.finish()
 
 
 def update_shard(path: Path, updates: Mapping[int, Mapping[str, Any]]) -> ShardIndex:

@@ -42,7 +42,7 @@ def test_a_build_that_dies_at_any_rename_ends_in_the_same_bytes(
     monkeypatch.setattr(Path, "replace", counted)
     build(ANCHORS, SOURCE, tmp_path / "whole", CONFIG)
     whole, steps = contents(tmp_path / "whole"), count
-    assert steps >= 10
+    assert steps >= 5  # the mark, shard, index, statistics, manifest
     for when in range(steps):
         for after in (False, True):
             out, left = tmp_path / f"{when}{after}", when

@@ -1,0 +1,74 @@
+"""Pool: one function over many jobs on several processes, results in the order of the jobs."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from typing import Any, TypeVar
+
+from geomeld.core.errors import GeoMeldError
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+AHEAD = 4
+"""Jobs in flight per process: enough that one slow tile holds nobody up, few enough that results fit in memory."""
+
+
+def in_order(work: Callable[[J], R], jobs: Iterable[J], workers: int, *, preload: tuple[str, ...] = ()) -> Iterator[R]:
+    """`work(job)` for every job, in order; in this process for one worker.
+
+    `work` is pickled once per process. `preload` names modules that are imported once and then shared by all
+    processes. Raises what `work` raises, and GeoMeldError where the system ends a process.
+    """
+    if workers <= 1:
+        yield from map(work, jobs)
+        return
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, *preload])
+    with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(work,)) as pool:
+        waiting = iter(jobs)
+        flying: deque[Future[R]] = deque(pool.submit(_call, job) for job in islice(waiting, AHEAD * workers))
+        try:
+            while flying:
+                result = flying.popleft().result()
+                flying.extend(pool.submit(_call, job) for job in islice(waiting, 1))
+                yield result
+        except BrokenProcessPool:
+            raise GeoMeldError(
+                "The system ended a worker process, perhaps for want of memory. Run the same command again to go on, "
+                "with fewer --workers."
+            ) from None
+        except BaseException:
+            for process in list(pool._processes.values()):  # a tile may take long: do not wait for those in flight
+                process.terminate()
+            raise
+
+
+_work: Callable[[Any], Any] | None = None
+"""What this process does; set once when it starts."""
+
+
+def _start(work: Callable[[Any], Any]) -> None:
+    global _work
+    _work = work
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the parent, which ends its workers itself
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot end its workers; they would wait for jobs for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _call(job: Any) -> Any:
+    assert _work is not None
+    return _work(job)
