@@ -94,4 +94,4 @@ def _canopy(tile: Tile, classes: np.ndarray | None) -> dict[str, float]:
         return {}
     spread = layer.values[1][at & layer.valid[1]] if len(layer.bands) > 1 else np.array([])
     p50, p95 = np.percentile(height[at], [50, 95])
-    return {"p50": float(p50), "p95": float(p95), "stddev": float(spread.mean()) if spread.size else float("nan")}
+    return {"p50": float(p50), "p95": float(p95)} | ({"stddev": float(spread.mean())} if spread.size else {})

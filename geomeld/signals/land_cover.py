@@ -36,6 +36,8 @@ PARTS = {
     "south-east": (slice(64, 128), slice(64, 128)),
     "centre": (slice(32, 96), slice(32, 96)),
 }
+MIN_VALID = 0.5
+"""Share of a map's pixels under which it counts as missing."""
 NEIGHBOURS = ndimage.generate_binary_structure(2, 1)
 SMALLEST_PATCH = 9
 """Pixels."""
@@ -45,7 +47,7 @@ def concept_map(tile: Tile) -> tuple[NDArray[np.int8], str] | None:
     """(index into CONCEPTS or -1 per pixel, product): from WorldCover, else from Dynamic World; None without both."""
     for name, legend in (("esa_worldcover", FROM_WORLDCOVER), ("dynamic_world", FROM_DYNAMIC_WORLD)):
         layer = tile.layers.get(name)
-        if layer is not None and layer.valid[0].mean() >= 0.5:
+        if layer is not None and layer.valid[0].mean() >= MIN_VALID:
             table = np.full(256, -1, np.int8)
             for code, concept in legend.items():
                 table[code] = CONCEPTS.index(concept)
@@ -79,8 +81,9 @@ def _shares(classes: NDArray[np.int8]) -> dict[str, float]:
 
 
 def _agreement(tile: Tile, classes: NDArray[np.int8]) -> float:
-    labels = tile.layers.get("dynamic_world")
-    if labels is None or "esa_worldcover" not in tile.layers:
+    labels, cover = tile.layers.get("dynamic_world"), tile.layers.get("esa_worldcover")
+    # Below that share the classes come from Dynamic World itself, which would agree with itself everywhere.
+    if labels is None or cover is None or cover.valid[0].mean() < MIN_VALID:
         return float("nan")
     both = labels.valid[0] & (classes >= 0)
     if not both.any():

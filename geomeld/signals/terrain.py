@@ -157,6 +157,8 @@ def _filled(z: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.floa
         return z
     out = np.where(valid, z, 0.0)
     for sigma in (2.0, 8.0, 64.0):
+        if valid.all():
+            break
         weight = gaussian_filter(valid.astype(float), sigma)
         mean = gaussian_filter(np.where(valid, z, 0.0), sigma) / np.maximum(weight, 1e-9)
         todo = ~valid & (weight > 1e-3)

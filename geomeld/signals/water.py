@@ -10,7 +10,7 @@ from scipy.ndimage import uniform_filter
 from geomeld.core.caption import Water, WaterBody
 from geomeld.core.tile import Tile
 from geomeld.modalities import MODALITIES
-from geomeld.signals.land_cover import elongation, sector_of
+from geomeld.signals.land_cover import MIN_VALID, elongation, sector_of
 from geomeld.signals.radar import SMOOTH_WATER, best_orbit
 from geomeld.signals.spectral import index_maps, reflectances
 
@@ -37,6 +37,8 @@ def consensus(tile: Tile) -> tuple[NDArray[np.bool_], Water]:
     shape = (128, 128) if not tile.layers else tile.grid.shape
     named, known = _named_water(tile, "dynamic_world"), _named_water(tile, "esa_worldcover")
     occurrence = tile.layers.get("surface_water")
+    if occurrence is not None and occurrence.valid.mean() < MIN_VALID:
+        occurrence = None
     wet_spectrum, wet_radar = _spectral_water(tile), _smooth_radar(tile)
     seen = [m for m in (wet_spectrum, wet_radar) if m is not None]
     supported = np.logical_or.reduce(seen) if seen else np.zeros(shape, bool)
@@ -83,7 +85,7 @@ def without_specks(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _named_water(tile: Tile, name: str) -> NDArray[np.bool_] | None:
     layer = tile.layers.get(name)
-    if layer is None or not layer.valid.any():
+    if layer is None or layer.valid.mean() < MIN_VALID:
         return None
     code = next(c.code for c in MODALITIES[name].kind.classes if "water" in c.name.lower())  # type: ignore[union-attr]
     return layer.valid[0] & (layer.values[0] == code)
