@@ -51,9 +51,10 @@ def main(argv: list[str]) -> int:
         if where.json:
             print(json.dumps(to_json(summary)))
         else:
+            held = f" (held out {summary.held_out_loss['loss']:.4f})" if summary.held_out_loss else ""
             print(
                 f"{summary.steps} steps on {summary.tiles} tiles ({summary.held_out} held out), "
-                f"loss {summary.loss:.4f}, "
+                f"loss {summary.loss:.4f}{held}, "
                 f"{summary.samples_per_second:.1f} tiles/s, {summary.parameters / 1e6:.1f} M parameters -> {where.out}"
             )
             if summary.skipped:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from geomeld.batch import collate
 from geomeld.core.errors import DatasetError
@@ -63,13 +64,20 @@ def evaluate(checkpoint: Path, dataset: Dataset, out: Path, split: Split | None 
     """
     model = load_model(checkpoint)
     train, held_out = (split or _split_of(checkpoint)).apply(dataset)
+    usable = {t for t in dataset.tile_ids if model.config.input.name in dataset.layers_of(t)}
+    train, held_out = [t for t in train if t in usable], [t for t in held_out if t in usable]
     if len(held_out) < 2 or not train:
         raise DatasetError(
-            f"{dataset.path} has {len(held_out)} held-out tiles of {len(dataset)}; at least 2 are needed."
+            f"{dataset.path} has {len(held_out)} held-out and {len(train)} training tiles with "
+            f"{model.config.input.name}, of {len(dataset)}; at least 2 and 1 are needed."
         )
     weights = hashlib.sha256((checkpoint / WEIGHTS).read_bytes()).hexdigest()[:12]
     seen, new = features(model, dataset, train), features(model, dataset, held_out)
     rows = [*_retrieval(model, new, weights), *_probe(dataset, seen, new, weights)]
+    if not rows:
+        raise DatasetError(
+            f"{dataset.path} has neither captions (geomeld caption) nor {MODALITIES[LABELS].title}: nothing to score."
+        )
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / SCORES, "".join(json.dumps(asdict(r)) + "\n" for r in rows).encode())
     return rows
@@ -89,11 +97,11 @@ def features(model: GeoMeldFM, dataset: Dataset, tile_ids: Sequence[int], batch_
     """Features of tiles; those that cannot be read are left out."""
     spec = model.config.input
     found: list[tuple[list[int], NDArray, NDArray, list[str]]] = []
-    for start in range(0, len(tile_ids), batch_size):
-        tiles = read_tiles(dataset, tile_ids[start : start + batch_size], [MODALITIES[spec.name]], {})
+    for start in tqdm(range(0, len(tile_ids), batch_size), desc="features", unit="batch", dynamic_ncols=True):
+        tiles = read_tiles(dataset, tile_ids[start : start + batch_size], [spec], {})
         if not tiles:
             continue
-        batch = collate(tiles, [MODALITIES[spec.name]], {spec.name: spec})
+        batch = collate(tiles, [spec], {spec.name: spec})
         tokens = model.encoder(batch.values[spec.name].to(model.log_scale.device))
         found.append(
             (batch.tile_ids, _numpy(model.encoder.pool(tokens)), _numpy(model.project_image(tokens)), batch.captions)
@@ -117,7 +125,8 @@ def _retrieval(model: GeoMeldFM, new: Features, weights: str) -> list[Row]:
     if model.tokenizer is None or len(keep) < 2:
         return []
     captions = [new.captions[i] for i in keep]
-    similarity = new.images[keep] @ _numpy(model.encode_text(captions)).T
+    texts = np.concatenate([_numpy(model.encode_text(captions[i : i + 256])) for i in range(0, len(captions), 256)])
+    similarity = new.images[keep] @ texts.T
     rows = []
     for name, relevant in (("own caption", np.eye(len(keep), dtype=bool)), ("same sentence", same_caption(captions))):
         chance = chance_at(relevant, KS)

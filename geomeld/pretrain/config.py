@@ -3,12 +3,16 @@
 from dataclasses import dataclass, field
 
 from geomeld.core.errors import ConfigError
+from geomeld.core.grid import TILE_METRES
 from geomeld.loader import Augment, Split
 from geomeld.modalities import MODALITIES, TARGETS
 from geomeld.models.encoder import Size
 from geomeld.models.text import TextConfig
 from geomeld.pretrain.objectives import ObjectiveWeights
 from geomeld.pretrain.optim import OptimConfig
+
+TILE_PIXELS = round(TILE_METRES / 10)
+"""Side of a whole tile in pixels of the encoder's input."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,9 @@ class PretrainConfig:
     """Passes over the training tiles (paper 5.1)."""
     batch_size: int = 4096
     """Tiles per step (paper 5.1)."""
+    accumulate: int = 1
+    """Parts that a step is computed in one after the other, to save memory; the contrast then tells apart the captions
+    of one part only."""
     optim: OptimConfig = field(default_factory=OptimConfig)
     decoder_width: int | None = None
     decoder_depth: int = 1
@@ -53,7 +60,14 @@ class PretrainConfig:
         unknown = [t for t in self.targets if t not in MODALITIES]
         if unknown:
             raise ConfigError(f"No modality {', '.join(unknown)}; targets are among {', '.join(MODALITIES)}.")
-        if self.epochs < 1 or self.batch_size < 1:
-            raise ConfigError(f"epochs is {self.epochs} and batch_size {self.batch_size}; both are at least 1.")
+        for name in ("epochs", "batch_size", "accumulate", "save_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it is at least 1.")
+        side = TILE_PIXELS if self.augment.crop is None else self.augment.crop
+        if not 0 < side <= TILE_PIXELS or side % self.patch:
+            raise ConfigError(
+                f"Squares of {side} pixels (augment.crop) do not divide into patches of {self.patch}, "
+                f"or are larger than a tile of {TILE_PIXELS}."
+            )
         if not 0 < self.mask_ratio < 1:
             raise ConfigError(f"mask_ratio is {self.mask_ratio}; it lies between 0 and 1.")

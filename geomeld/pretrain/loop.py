@@ -1,24 +1,25 @@
 """The training loop: load, forward, backward, step, teacher, once in a while save; resumable at the exact step."""
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
-from geomeld.batch import collate
+from geomeld.batch import Batch
 from geomeld.core.config import to_json
 from geomeld.core.errors import CheckpointError, DatasetError, TrainingError
-from geomeld.core.modality import Categorical, Timing
+from geomeld.core.modality import Timing
 from geomeld.dataset import BandStatistics, Dataset
-from geomeld.dataset.files import write_atomically
-from geomeld.loader import Loader, read_tiles
+from geomeld.dataset.files import atomic, write_atomically
+from geomeld.loader import Loader
 from geomeld.modalities import MODALITIES
 from geomeld.models.geomeld_fm import GeoMeldFM, ModelConfig
 from geomeld.models.spec import LayerSpec
@@ -26,14 +27,19 @@ from geomeld.models.text import train_tokenizer
 from geomeld.models.weights import WEIGHTS, save_checkpoint
 from geomeld.pretrain.config import PretrainConfig
 from geomeld.pretrain.ema import make_teacher, update_teacher
+from geomeld.pretrain.held_out import losses_on, reconstructions
 from geomeld.pretrain.masking import visible_patches
 from geomeld.pretrain.objectives import objectives
 from geomeld.pretrain.optim import learning_rate, make_optimizer, set_rate
+from geomeld.pretrain.state import LOG, STATE, TrainingState
+
+__all__ = ["EXAMPLES", "LOG", "RUN", "STATE", "Summary", "pretrain"]
 
 RUN = "run.json"
-LOG = "log.jsonl"
-STATE = "training_state.pt"
 EXAMPLES = "reconstructions.npz"
+
+HOW_NOT_WHAT = ("workers", "save_every")
+"""Fields that a resumed run may change: they decide how it is computed, not what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,10 @@ class Summary:
     held_out: int
     loss: float
     """Of the last step."""
+    held_out_loss: Mapping[str, float]
+    """"loss" and every term, mean over held-out tiles; empty without any."""
     samples_per_second: float
+    """Tiles per second of this call; 0 where nothing was left to do."""
     parameters: int
     skipped: int
     """Tiles that could not be read."""
@@ -57,49 +66,86 @@ def pretrain(config: PretrainConfig, dataset: Dataset, out: Path, *, device: str
     step, with the same losses on a CPU.
 
     Raises DatasetError without usable tiles or captions that the recipe needs, CheckpointError where `out` holds a run
-    with another configuration, TrainingError for a loss that is not finite.
+    with another configuration or on other tiles, TrainingError for a loss or gradient that is not finite.
     """
     where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     train, held_out = _tiles(config, dataset)
-    _claim(out, config, dataset)
-    torch.manual_seed(config.seed)  # weights are drawn from torch's generator; nothing else draws from it
-    model = GeoMeldFM(_model_config(config, dataset), _tokenizer(config, dataset, train)).to(where)
-    teacher = make_teacher(model.encoder)
-    optimizer = make_optimizer(model, config.optim)
-    loader = _loader(config, dataset, model, train)
+    captions = _captions(config, dataset, train)
+    _claim(out, config, dataset, train, captions)
+    run = _start(config, dataset, captions, where)
+    loader = _loader(config, dataset, run.model, train)
     steps = config.epochs * loader.steps_per_epoch
-    start, log = _resume(out, model, teacher, optimizer)
-    began, done = time.perf_counter(), 0
+    run.resume(out, where)
+    start, began, done = run.step, time.perf_counter(), 0
     with tqdm(total=steps, initial=start, desc="pretrain", unit="step", dynamic_ncols=True) as bar:
-        for step, batch in enumerate(loader.batches(start, steps), start):
-            set_rate(optimizer, learning_rate(config.optim, step, steps))
-            visible = visible_patches(
-                batch.tile_ids,
-                step // loader.steps_per_epoch,
-                patches=model.config.patches,
-                ratio=config.mask_ratio,
-                seed=config.seed,
-            )
-            with torch.autocast(where.type, torch.bfloat16, enabled=config.bf16 and where.type == "cuda"):
-                loss, terms = objectives(model, teacher, batch.to(where), visible.to(where), config.weights)
-            _check_finite(loss, terms, step, batch.tile_ids)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            if config.optim.clip is not None:
-                torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip)
-            optimizer.step()
-            update_teacher(teacher, model.encoder, config.tau)
+        for batch in loader.batches(start, steps):
+            epoch, rate = run.step // loader.steps_per_epoch, learning_rate(config.optim, run.step, steps)
+            row = _train_step(config, run, batch, epoch, rate, where)
+            run.log.append({"step": run.step, "lr": rate, **row})
+            run.step += 1
             done += len(batch)
-            row = {"step": step, "loss": float(loss.detach()), "lr": learning_rate(config.optim, step, steps)}
-            log.append(row | {name: float(value) for name, value in terms.items()})
             bar.set_postfix(loss=f"{row['loss']:.3f}", tiles_per_s=f"{done / (time.perf_counter() - began):.1f}")
             bar.update()
-            if (step + 1) % config.save_every == 0 and step + 1 < steps:
-                _save_state(out, step + 1, model, teacher, optimizer, log)
-    speed = done / max(time.perf_counter() - began, 1e-9)
-    _finish(out, steps, model, teacher, optimizer, log, held_out or train, dataset, config)
-    parameters = sum(p.numel() for p in model.parameters())
-    return Summary(steps, len(train), len(held_out), log[-1]["loss"], speed, parameters, len(loader.skipped))
+            if run.step % config.save_every == 0 and run.step < steps:
+                run.save(out)
+    speed = done / (time.perf_counter() - began)
+    held_out_loss = losses_on(run.model.eval(), run.teacher, dataset, held_out, config)
+    run.save(out)
+    with atomic(out / EXAMPLES) as file:
+        np.savez_compressed(file, **reconstructions(run.model, dataset, (held_out or train)[:4], config))  # type: ignore[arg-type]
+    save_checkpoint(run.model, out)
+    parameters = sum(p.numel() for p in run.model.parameters())
+    return Summary(
+        steps, len(train), len(held_out), run.log[-1]["loss"], held_out_loss, speed, parameters, len(loader.skipped)
+    )
+
+
+def _train_step(
+    config: PretrainConfig, run: TrainingState, batch: Batch, epoch: int, rate: float, device: torch.device
+) -> dict[str, float]:
+    """One step of the optimiser and the teacher; "loss", "grad_norm" and every term, means over the batch's parts."""
+    set_rate(run.optimizer, rate)
+    run.optimizer.zero_grad(set_to_none=True)
+    patches = run.model.config.patches
+    visible = visible_patches(batch.tile_ids, epoch, patches=patches, ratio=config.mask_ratio, seed=config.seed)
+    row: dict[str, float] = {}
+    size = math.ceil(len(batch) / config.accumulate)
+    for first in range(0, len(batch), size):
+        part = batch.part(first, first + size)
+        share = len(part) / len(batch)
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16 and device.type == "cuda"):
+            loss, terms = objectives(
+                run.model, run.teacher, part.to(device), visible[first : first + size].to(device), config.weights
+            )
+        for name, value in _on_host({"loss": loss, **terms}, run.step, part).items():
+            row[name] = row.get(name, 0.0) + share * value
+        (loss * share).backward()
+    grads = [p.grad for p in run.model.parameters() if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm(grads)
+    row["grad_norm"] = float(norm)
+    if not math.isfinite(row["grad_norm"]):
+        raise TrainingError(f"Step {run.step}: the gradient is not finite; {_held(batch)}")
+    if config.optim.clip is not None:
+        torch.nn.utils.clip_grads_with_norm_(run.model.parameters(), config.optim.clip, norm)
+    run.optimizer.step()
+    update_teacher(run.teacher, run.model.encoder, config.tau)
+    return row
+
+
+def _on_host(terms: Mapping[str, torch.Tensor], step: int, batch: Batch) -> dict[str, float]:
+    """The terms as numbers, fetched at once (one wait for a GPU, not one per term). Raises TrainingError."""
+    numbers = torch.stack([v.detach().float() for v in terms.values()]).tolist()
+    values = dict(zip(terms, numbers, strict=True))
+    bad = [name for name, value in values.items() if not math.isfinite(value)]
+    if bad:
+        named = [name for name in bad if name != "loss"] or bad
+        raise TrainingError(f"Step {step}: {', '.join(named)} is not finite; {_held(batch)}")
+    return values
+
+
+def _held(batch: Batch) -> str:
+    more = " ..." if len(batch) > 8 else ""
+    return f"the batch held tiles {batch.tile_ids[:8]}{more}."
 
 
 def _tiles(config: PretrainConfig, dataset: Dataset) -> tuple[list[int], list[int]]:
@@ -108,9 +154,62 @@ def _tiles(config: PretrainConfig, dataset: Dataset) -> tuple[list[int], list[in
     train, held_out = (([t for t in side if t in usable]) for side in config.split.apply(dataset))
     if not train:
         raise DatasetError(
-            f"{dataset.path} has no tile to train on: {len(dataset)} tiles, {len(usable)} with {reference}."
+            f"{dataset.path} has no tile to train on: {len(dataset)} tiles, {len(usable)} with {reference}, "
+            f"{len(held_out)} of them held out by {config.split.by} (--split.by, --split.held-out)."
         )
     return train, held_out
+
+
+def _captions(config: PretrainConfig, dataset: Dataset, train: list[int]) -> list[str]:
+    captions = [c for t in train if (c := dataset.metadata(t).get("caption"))]
+    if not captions and config.weights.beta > 0:
+        raise DatasetError(
+            f"No training tile of {dataset.path} has a caption, and the recipe contrasts images with captions: "
+            f"run `geomeld caption {dataset.path}` first, or set --weights.beta 0."
+        )
+    return captions
+
+
+def _claim(out: Path, config: PretrainConfig, dataset: Dataset, train: list[int], captions: list[str]) -> None:
+    """Take the folder for this configuration and these tiles, or find that it is another run's."""
+    if out.exists() and not out.is_dir():
+        raise CheckpointError(f"{out} is a file; give a folder for the checkpoint.")
+    out.mkdir(parents=True, exist_ok=True)
+    inputs = blake2b(json.dumps([train, captions, to_json(dataset.statistics())]).encode(), digest_size=16).hexdigest()
+    wanted = {"config": to_json(config), "tiles": len(dataset), "inputs": inputs}
+    if (out / RUN).exists():
+        _check_same(out, _stored_run(out / RUN), json.loads(json.dumps(wanted)))
+    elif (out / WEIGHTS).exists():
+        raise CheckpointError(f"{out} holds a checkpoint that no run of this folder wrote; give another folder.")
+    write_atomically(out / RUN, (json.dumps(wanted, indent=1, sort_keys=True) + "\n").encode())
+
+
+def _stored_run(path: Path) -> dict[str, Any]:
+    try:
+        stored = json.loads(path.read_text())
+        return {"config": dict(stored["config"]), "inputs": stored.get("inputs")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error!r}. Give another folder.") from None
+
+
+def _check_same(out: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
+    differ = [k for k, v in wanted["config"].items() if k not in HOW_NOT_WHAT and stored["config"].get(k) != v]
+    if differ:
+        raise CheckpointError(
+            f"{out} holds a run with another configuration ({', '.join(differ)}; see {RUN}); give another folder."
+        )
+    if stored["inputs"] != wanted["inputs"]:
+        raise CheckpointError(
+            f"{out} holds a run on other tiles or captions than the dataset has now; give another folder."
+        )
+
+
+def _start(config: PretrainConfig, dataset: Dataset, captions: list[str], device: torch.device) -> TrainingState:
+    tokenizer = train_tokenizer(captions, config.text.vocab_size) if captions else None
+    with torch.random.fork_rng(devices=[]):  # weights come from torch's generator, which is left as it was
+        torch.manual_seed(config.seed)
+        model = GeoMeldFM(_model_config(config, dataset), tokenizer).to(device)
+    return TrainingState(model, make_teacher(model.encoder), make_optimizer(model, config.optim))
 
 
 def _input_name() -> str:
@@ -140,24 +239,13 @@ def _model_config(config: PretrainConfig, dataset: Dataset) -> ModelConfig:
     )
 
 
-def _tokenizer(config: PretrainConfig, dataset: Dataset, train: list[int]) -> Any:
-    captions = [c for t in train if (c := dataset.metadata(t).get("caption"))]
-    if not captions and config.weights.beta > 0:
-        raise DatasetError(
-            f"No training tile of {dataset.path} has a caption, and the recipe contrasts images with captions: "
-            f"run `geomeld caption {dataset.path}` first, or set --weights.beta 0."
-        )
-    return train_tokenizer(captions, config.text.vocab_size) if captions else None
-
-
 def _loader(config: PretrainConfig, dataset: Dataset, model: GeoMeldFM, train: list[int]) -> Loader:
     specs = {s.name: s for s in (model.config.input, *model.config.targets)}
-    tokenizer = model.tokenizer
-    length = model.config.text.max_length
+    tokenizer, length = model.tokenizer, model.config.text.max_length
     return Loader(
         dataset,
         train,
-        [MODALITIES[n] for n in specs],
+        list(specs.values()),
         specs,
         min(config.batch_size, len(train)),
         None if tokenizer is None else (lambda texts: tokenizer.encode(texts, length)),
@@ -165,110 +253,3 @@ def _loader(config: PretrainConfig, dataset: Dataset, model: GeoMeldFM, train: l
         config.augment,
         config.workers,
     )
-
-
-def _check_finite(loss: Tensor, terms: Mapping[str, Tensor], step: int, tile_ids: list[int]) -> None:
-    if not torch.isfinite(loss):
-        bad = [name for name, value in terms.items() if not torch.isfinite(value)] or ["loss"]
-        raise TrainingError(f"Step {step}: {', '.join(bad)} is not finite; the batch held tiles {tile_ids[:8]} ...")
-
-
-def _claim(out: Path, config: PretrainConfig, dataset: Dataset) -> None:
-    """Take the folder for this configuration, or find that it is another run's."""
-    if out.exists() and not out.is_dir():
-        raise CheckpointError(f"{out} is a file; give a folder for the checkpoint.")
-    out.mkdir(parents=True, exist_ok=True)
-    resolved = json.dumps({"config": to_json(config), "tiles": len(dataset)}, indent=1, sort_keys=True) + "\n"
-    if (out / RUN).exists():
-        if (out / RUN).read_text() != resolved:
-            raise CheckpointError(f"{out} holds a run with another configuration (see {RUN}); give another folder.")
-        return
-    if (out / WEIGHTS).exists():
-        raise CheckpointError(f"{out} holds a checkpoint that no run of this folder wrote; give another folder.")
-    write_atomically(out / RUN, resolved.encode())
-
-
-def _save_state(
-    out: Path,
-    step: int,
-    model: GeoMeldFM,
-    teacher: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    log: list[dict[str, float]],
-) -> None:
-    """Everything that the next step depends on, in one file, so that no two parts of it can disagree."""
-    state = {
-        "step": step,
-        "model": model.state_dict(),
-        "teacher": teacher.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "log": log,
-    }
-    part = out / f"{STATE}.partial"
-    torch.save(state, part)
-    part.replace(out / STATE)
-
-
-def _resume(
-    out: Path, model: GeoMeldFM, teacher: torch.nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[int, list[dict[str, float]]]:
-    if not (out / STATE).exists():
-        return 0, []
-    try:
-        state = torch.load(out / STATE, weights_only=True)
-        model.load_state_dict(state["model"])
-        teacher.load_state_dict(state["teacher"])
-        optimizer.load_state_dict(state["optimizer"])
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise CheckpointError(f"{out / STATE} cannot be read: {error}. Delete it to start again.") from None
-    return int(state["step"]), list(state["log"])
-
-
-def _finish(
-    out: Path, steps: int, model: GeoMeldFM, teacher: torch.nn.Module, optimizer: torch.optim.Optimizer,
-    log: list[dict[str, float]], shown: list[int], dataset: Dataset, config: PretrainConfig,
-) -> None:  # fmt: skip
-    _save_state(out, steps, model, teacher, optimizer, log)
-    write_atomically(out / LOG, "".join(json.dumps(row) + "\n" for row in log).encode())
-    examples = reconstructions(model, dataset, shown[:4], ratio=config.mask_ratio, seed=config.seed)
-    with (out / f"{EXAMPLES}.partial").open("wb") as file:
-        np.savez_compressed(file, **examples)  # type: ignore[arg-type]
-    (out / f"{EXAMPLES}.partial").replace(out / EXAMPLES)
-    save_checkpoint(model, out)
-
-
-@torch.no_grad()
-def reconstructions(
-    model: GeoMeldFM, dataset: Dataset, tile_ids: list[int], *, ratio: float, seed: int
-) -> dict[str, np.ndarray]:
-    """What the model makes of hidden patches: per target "<name>/target", "<name>/predicted" and "<name>/valid" in the
-    modality's own unit or class codes (B, bands, H, W); "hidden" (B, H, W) marks the pixels that it did not see."""
-    specs = {s.name: s for s in (model.config.input, *model.config.targets)}
-    tiles = read_tiles(dataset, tile_ids, [MODALITIES[n] for n in specs], {})
-    batch = collate(tiles, [MODALITIES[n] for n in specs], specs)
-    device = model.log_scale.device
-    image = batch.values[model.config.input.name].to(device)
-    grid = model.encoder.grid(image)
-    visible = visible_patches(batch.tile_ids, 0, patches=grid[0] * grid[1], ratio=ratio, seed=seed).to(device)
-    predicted = model.decode(model.encoder(image, visible), visible, grid)
-    out: dict[str, np.ndarray] = {"tile_ids": np.array(batch.tile_ids)}
-    for name, spec in specs.items():
-        if name not in predicted:
-            continue
-        out[f"{name}/target"], out[f"{name}/valid"] = _in_unit(spec, batch.values[name]), batch.valid[name].numpy()
-        guess = predicted[name].float().cpu()
-        if isinstance(spec.kind, Categorical):
-            guess = guess.argmax(dim=1, keepdim=True)
-        out[f"{name}/predicted"] = _in_unit(spec, guess)
-    seen = torch.zeros(len(tiles), grid[0] * grid[1], dtype=torch.bool).scatter_(1, visible.cpu(), True)
-    side = model.config.patch
-    shown = seen.view(-1, *grid).repeat_interleave(side, 1).repeat_interleave(side, 2)
-    out["hidden"] = ~shown.numpy()
-    return out
-
-
-def _in_unit(spec: LayerSpec, values: Tensor) -> np.ndarray:
-    if isinstance(spec.kind, Categorical):
-        return np.array(spec.kind.codes)[values.numpy()]
-    mean, std = (np.array(v, np.float32)[None, :, None, None] for v in (spec.mean, spec.std))
-    return values.numpy() * std + mean

@@ -18,8 +18,8 @@ from tqdm import tqdm
 from geomeld.batch import collate
 from geomeld.core.errors import DatasetError, UsageError
 from geomeld.dataset import Dataset
+from geomeld.dataset.files import atomic, write_atomically
 from geomeld.loader import read_tiles
-from geomeld.modalities import MODALITIES
 from geomeld.models.geomeld_fm import GeoMeldFM
 from geomeld.models.weights import WEIGHTS, load_model
 
@@ -65,7 +65,7 @@ class Index:
 
     def encode(self, text: str, model_path: Path | None = None) -> NDArray[np.float32]:
         """A text as a query vector, by the model that made the index. Raises DatasetError for another model."""
-        folder = model_path or Path(self.meta["model"])
+        folder = model_path or self.path.resolve() / self.meta["model"]
         if weights_hash(folder) != self.meta["weights"]:
             raise DatasetError(f"{self.path} was made by another model than {folder}; embed the tiles again.")
         return load_model(folder).encode_text([text])[0].numpy()
@@ -82,31 +82,38 @@ def embed(dataset: Dataset, checkpoint: Path, out: Path, batch_size: int = 32) -
 
     A tile without the model's input layer is left out and counted. Raises CheckpointError, DatasetError.
     """
+    _check_free(out)
     model = load_model(checkpoint)
     vectors, rows, skipped = _embedded(model, dataset, batch_size)
     if not rows:
-        raise DatasetError(f"None of the {len(dataset)} tiles of {dataset.path} could be embedded: {skipped}.")
+        why = next(iter(skipped.values()), "there are none")
+        raise DatasetError(f"None of the {len(dataset)} tiles of {dataset.path} could be embedded: {why}.")
     meta = {
-        "model": str(checkpoint.resolve()),
+        # Relative to the index: a folder of runs can be moved or sent as a whole.
+        "model": os.path.relpath(checkpoint.resolve(), out.resolve()),
         "weights": weights_hash(checkpoint),
-        "dataset": str(dataset.path.resolve()),
+        "dataset": os.path.relpath(dataset.path.resolve(), out.resolve()),
         "tiles": len(rows),
         "left_out": len(skipped),
         "dimensions": int(vectors.shape[1]),
     }
-    part = out.with_name(f"{out.name}.{os.getpid()}.partial")
+    part = out.with_name(f"{out.name}.partial")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    np.save(part / VECTORS, vectors)
-    pq.write_table(pa.Table.from_pylist(rows), part / TILES)
-    (part / META).write_text(json.dumps(meta, indent=1) + "\n")
-    if out.exists():
-        if not (out / META).exists():
-            shutil.rmtree(part)
-            raise DatasetError(f"{out} exists and is no index; give another folder.")
-        shutil.rmtree(out)
+    with atomic(part / VECTORS) as file:
+        np.save(file, vectors)
+    with atomic(part / TILES) as file:
+        pq.write_table(pa.Table.from_pylist(rows), file)
+    write_atomically(part / META, (json.dumps(meta, indent=1) + "\n").encode())
+    shutil.rmtree(out, ignore_errors=True)
     part.replace(out)
     return Index(out, meta, vectors, rows)
+
+
+def _check_free(out: Path) -> None:
+    """Refuse a folder with anything but an index in it: the new index takes its place."""
+    if out.exists() and not (out.is_dir() and {p.name for p in out.iterdir()} <= {META, TILES, VECTORS}):
+        raise DatasetError(f"{out} exists and is no index; give another folder.")
 
 
 @torch.no_grad()
@@ -119,10 +126,12 @@ def _embedded(
     found: list[NDArray[np.float32]] = []
     rows: list[dict[str, Any]] = []
     for start in tqdm(range(0, len(ids), batch_size), desc="embed", unit="batch", dynamic_ncols=True):
-        tiles = read_tiles(dataset, ids[start : start + batch_size], [MODALITIES[spec.name]], skipped)
+        tiles = read_tiles(dataset, ids[start : start + batch_size], [spec], skipped)
+        skipped |= {t.tile_id: f"no valid {spec.name} pixel" for t in tiles if not t.layers[spec.name].valid.any()}
+        tiles = [t for t in tiles if t.tile_id not in skipped]
         if not tiles:
             continue
-        batch = collate(tiles, [MODALITIES[spec.name]], {spec.name: spec})
+        batch = collate(tiles, [spec], {spec.name: spec})
         found.append(model.project_image(model.encoder(batch.values[spec.name])).numpy())
         for tile in tiles:
             date = str(tile.metadata.get("acquisition_date", ""))

@@ -3,6 +3,7 @@
 import functools
 import json
 import operator
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,6 +107,58 @@ def test_a_loss_that_is_not_finite_names_term_and_step(
     monkeypatch.setattr(loop, "objectives", lambda *a: (nan, {"jepa": nan, "itc": torch.tensor(1.0)}))
     with pytest.raises(TrainingError, match=r"Step 0: jepa is not finite; the batch held tiles \["):
         loop.pretrain(CONFIG, open_dataset(data), tmp_path / "c")
+
+
+def test_a_gradient_that_is_not_finite_stops_before_it_reaches_the_weights(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def steep(model, *_):
+        return (model.log_scale * 0).sqrt(), {"itc": torch.tensor(0.0)}
+
+    monkeypatch.setattr(loop, "objectives", steep)
+    with pytest.raises(TrainingError, match="Step 0: the gradient is not finite"):
+        loop.pretrain(CONFIG, open_dataset(data), tmp_path / "c")
+    assert not (tmp_path / "c" / loop.STATE).exists()
+
+
+def test_a_step_in_parts_is_the_mean_over_its_tiles(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def mean_id(model, teacher, batch, *_):
+        sizes.append(len(batch))
+        loss = model.log_scale * sum(batch.tile_ids) / len(batch)
+        return loss, {"itc": loss.detach()}
+
+    monkeypatch.setattr(loop, "objectives", mean_id)
+    monkeypatch.setattr(loop, "losses_on", lambda *a: {})
+    logs = []
+    for parts in (1, 2):
+        loop.pretrain(replace(CONFIG, epochs=1, accumulate=parts), open_dataset(data), tmp_path / str(parts))
+        logs.append([row["loss"] for row in log(tmp_path / str(parts))])
+    assert set(sizes) == {3, 2, 1}
+    assert logs[0] == pytest.approx(logs[1], rel=1e-6)
+
+
+def test_a_run_goes_on_with_other_workers_but_not_on_other_captions(tmp_path: Path) -> None:
+    dataset, config = tiny_dataset(tmp_path / "d", 6, captions=True), replace(CONFIG, epochs=1)
+    first = loop.pretrain(config, dataset, tmp_path / "c")
+    again = loop.pretrain(replace(config, workers=2, save_every=7), dataset, tmp_path / "c")
+    assert (again.loss, again.samples_per_second) == (first.loss, 0)
+    assert again.held_out_loss == first.held_out_loss
+    assert {"loss", "jepa", "itc"} <= set(first.held_out_loss)
+    update_metadata(tmp_path / "d", {dataset.tile_ids[0]: {"caption": "a harbour"}})
+    with pytest.raises(CheckpointError, match="other tiles or captions"):
+        loop.pretrain(config, open_dataset(tmp_path / "d"), tmp_path / "c")
+
+
+def test_training_leaves_the_callers_random_numbers_alone(data: Path, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    loop.pretrain(replace(CONFIG, epochs=1), open_dataset(data), tmp_path / "c")
+    assert torch.equal(torch.rand(1), expected)
 
 
 def test_captions_are_needed_only_for_contrast(tmp_path: Path) -> None:
@@ -212,6 +265,17 @@ def test_evaluate_embed_and_search_from_the_command_line(data: Path, trained: Pa
     code, _, err = run(capsys, "embed", data, "--model", data, "--out", tmp_path / "j")
     assert code == 1
     assert not (tmp_path / "j").exists()
+
+
+def test_an_index_and_its_model_can_be_moved_together(data: Path, trained: Path, tmp_path: Path, capsys) -> None:
+    shutil.copytree(trained, tmp_path / "runs" / "c")
+    run(capsys, "embed", data, "--model", tmp_path / "runs" / "c", "--out", tmp_path / "runs" / "i")
+    (tmp_path / "runs").rename(tmp_path / "moved")
+    code, out, _ = run(capsys, "search", tmp_path / "moved" / "i", "a lake", "--top", 2)
+    assert (code, len(out.splitlines())) == (0, 2)
+    code, _, err = run(capsys, "embed", data, "--model", trained, "--out", data)
+    assert (code, "is no index" in err) == (1, True)
+    assert len(open_dataset(data)) == 9
 
 
 def test_an_index_refuses_another_model(data: Path, trained: Path, tmp_path: Path, capsys) -> None:

@@ -1,0 +1,95 @@
+"""Views, splits and captions with directions: what augmentation may do to a tile."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from geomeld.batch import View, collate
+from geomeld.core.tile import Layer
+from geomeld.loader import DIRECTIONS, Augment, Split, crop_view
+from geomeld.modalities import MODALITIES
+from geomeld.models.spec import LayerSpec
+from geomeld.testing import fake_tile
+
+ROWS, COLUMNS = np.mgrid[0:128, 0:128]
+
+
+def test_a_view_shows_every_pixel_size_the_same_ground() -> None:
+    coarse = (ROWS * 1000 + COLUMNS)[None]
+    fine = coarse.repeat(10, axis=1).repeat(10, axis=2)
+    for view in (View(320, 160, 640), View(turns=1), View(320, 160, 640, turns=3, mirrored=True)):
+        np.testing.assert_array_equal(view.apply(fine, 1.0)[:, ::10, ::10], view.apply(coarse, 10.0))
+    np.testing.assert_array_equal(View(320, 160, 640).apply(coarse, 10.0), coarse[:, 16:80, 32:96])
+    assert View(mirrored=True).apply(coarse, 10.0)[0, 0, 0] == 127
+    assert View(turns=1).apply(coarse, 10.0)[0, 0, 0] == 127, "anticlockwise: the north-east corner comes first"
+
+
+def test_a_batch_of_views_stays_aligned_across_layers() -> None:
+    tile = fake_tile(1)
+    ground = ROWS.astype(np.float32)[None] * 1000 + COLUMNS
+    marked = Layer(ground.repeat(2, axis=0), np.ones((2, 128, 128), bool), ("elevation", "slope"))
+    also = Layer(ground.repeat(2, axis=0), np.ones((2, 128, 128), bool), ("height", "stddev"))
+    tile = replace(tile, layers={"aster": marked, "canopy_height": also})
+    table = [MODALITIES["aster"], MODALITIES["canopy_height"]]
+    view = Augment(crop=64, flips=True).view(tile, seed=3, epoch=1)
+    batch = collate([tile], table, {m.name: LayerSpec.of(m) for m in table}, views=[view])
+    assert batch.values["aster"].shape == (1, 2, 64, 64)
+    assert bool((batch.values["aster"] == batch.values["canopy_height"]).all())
+
+
+def test_crops_reach_every_corner_and_depend_on_tile_epoch_and_seed() -> None:
+    tile = fake_tile(1)
+    views = [Augment(crop=64).view(tile, 0, epoch) for epoch in range(400)]
+    norths, wests = ({round(getattr(v, side) / 10) for v in views} for side in ("north", "west"))
+    assert min(norths) <= 1
+    assert max(norths) >= 63
+    assert min(wests) <= 1
+    assert max(wests) >= 63
+    assert Augment(crop=64).view(tile, 0, 7) == views[7]
+    assert crop_view(tile, 64) == View(west=320, north=320, metres=640)
+
+
+@pytest.mark.parametrize(
+    ("caption", "told"),
+    [
+        ("A lake fills the north-east of the flat land", True),
+        ("Fields in the Southern part", True),
+        ("A river runs along the left edge", True),
+        ("Dense forest on steep slopes with a few clearings", False),
+        ("A right-angled field pattern is rightly absent", True),
+        ("Forest around a western-style town", True),
+        ("Leftover snow on topsoil", False),
+    ],
+)
+def test_a_caption_that_names_a_direction_is_never_turned(caption: str, told: bool) -> None:
+    assert bool(DIRECTIONS.search(caption)) is told
+    tile = fake_tile(1)
+    tile.metadata["caption"] = caption  # type: ignore[index]
+    views = {(v.turns, v.mirrored) for v in (Augment(flips=True).view(tile, 0, e) for e in range(60))}
+    assert len(views) == (1 if told else 8)
+
+
+def test_bands_are_placed_by_name() -> None:
+    tile = fake_tile(1)
+    whole = tile.layers["sentinel2"]
+    order = [b for b in reversed(whole.bands) if b not in ("B2", "B3", "B4")]
+    part = [whole.bands.index(b) for b in order]
+    nine = Layer(whole.values[part], whole.valid[part], tuple(order))
+    table, spec = [MODALITIES["sentinel2"]], {"sentinel2": LayerSpec.of(MODALITIES["sentinel2"])}
+    full = collate([tile], table, spec)
+    lacking = collate([replace(tile, layers={"sentinel2": nine})], table, spec)
+    for i, band in enumerate(whole.bands):
+        here = band in order
+        expected = full.values["sentinel2"][0, i] if here else 0 * full.values["sentinel2"][0, i]
+        assert bool((lacking.values["sentinel2"][0, i] == expected).all())
+        assert bool(lacking.valid["sentinel2"][0, i].any()) is here
+
+
+def test_a_cell_is_held_out_whole_and_the_share_is_kept() -> None:
+    split = Split(held_out=0.2, by="cell")
+    for lon, lat in ((10.1, 50.1), (-0.5, -0.5), (179.2, 5.9)):
+        cell = {split.holds_out(i, lon + d, lat + d) for i, d in enumerate((0.0, 0.05, 0.09))}
+        assert len(cell) == 1
+    share = np.mean([split.holds_out(0, lon, lat) for lon in range(-180, 180, 3) for lat in range(-60, 60, 3)])
+    assert share == pytest.approx(0.2, abs=0.02)
