@@ -1,26 +1,38 @@
-"""Facts: what may be said of a tile, each with the words for it and how much it matters."""
+"""Facts: what may be said of a tile, each with its value, its source and how much it matters."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from geomeld.core.caption import MapFeature, Signals
+from geomeld.caption.lexicon import TOLD_BY_RASTERS
+from geomeld.caption.rules.rule import UNSURE, VEGETATION, greenness, parts_of
+from geomeld.core.caption import LandCover, MapFeature, Signals
+from geomeld.signals.phrases import PHRASES
 from geomeld.signals.quantities import ABSENT_BELOW, quantity_for
 
 Role = Literal["cover", "water", "relief", "object"]
+TILE_M2 = 1280.0**2
+MENTIONED_FROM = 0.02
+"""Share of the tile from which a cover is worth a word."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
     """One measured statement that a caption may make."""
 
+    fact_id: str
+    """ "role-concept", unique on a tile."""
     role: Role
     concept: str
-    share: float
-    """0..1 of the tile; 0 for things that have none."""
+    predicate: Literal["covers", "is there", "has form", "counts"]
+    value: float
+    """Share 0..1 of the tile, count of objects, or metres of relief."""
     salience: float
     """0..1: what is mentioned first."""
+    confidence: float
+    """0..1, of the source."""
+    source: str
     detail: str = ""
-    """Quantity band of a cover, kind of a water body, relief class, phrase of an object."""
+    """Quantity band of a cover, kind of a water body, relief class, "singular|plural" of an object."""
     sector: str = ""
     """Where it lies, where that is worth saying."""
     traits: tuple[str, ...] = ()
@@ -31,141 +43,187 @@ class Fact:
 def facts_of(signals: Signals) -> tuple[Fact, ...]:
     """Everything worth saying of a tile, most salient first."""
     found = [*_covers(signals), *_water(signals), *_relief(signals), *_objects(signals)]
-    return tuple(sorted(found, key=lambda f: (-f.salience, f.role, f.concept)))
+    return tuple(sorted(found, key=lambda f: (-f.salience, f.fact_id)))
 
 
 def _covers(signals: Signals) -> list[Fact]:
     cover = signals.land_cover
     if cover is None:
         return _spectral_covers(signals)
-    out = []
-    for concept, share in cover.shares.items():
-        band = quantity_for(share)
-        if band is None or concept == "water" or share < max(0.02, ABSENT_BELOW.get(concept, 0.0)):
-            continue
-        rare = 0.25 if concept in ("built", "crop", "wetland", "mangrove", "snow", "moss") else 0.0
-        out.append(
-            Fact(
-                "cover",
-                concept,
-                share,
-                min(1.0, 0.25 + share + rare),
-                band.name,
-                _where(signals, concept, share),
-                _traits(signals, concept),
-            )
+    shares = cover.shares if cover.confidence >= UNSURE else _broad(cover)
+    rare = {"built", "crop", "wetland", "mangrove", "snow", "moss"}
+    return [
+        Fact(
+            fact_id=f"cover-{concept}",
+            role="cover",
+            concept=concept,
+            predicate="covers",
+            value=share,
+            salience=min(1.0, 0.25 + share + (0.25 if concept in rare else 0.0)),
+            confidence=cover.confidence,
+            source=cover.source,
+            detail=band.name,
+            sector=_where(cover, concept, share),
+            traits=_traits(signals, concept, share),
         )
-    return out
+        for concept, share in shares.items()
+        if concept != "water" and share >= max(MENTIONED_FROM, 1.2 * ABSENT_BELOW.get(concept, 0.0))
+        if (band := quantity_for(share)) is not None
+    ]
+
+
+def _broad(cover: LandCover) -> dict[str, float]:
+    """Where two maps disagree, only what both can hardly mistake (captions study 2.1)."""
+    green = sum(cover.shares.get(c, 0.0) for c in VEGETATION)
+    return {"veg": green, **{c: cover.shares.get(c, 0.0) for c in ("bare", "snow", "built")}}
 
 
 def _spectral_covers(signals: Signals) -> list[Fact]:
-    names = {"veg_dense": "dense vegetation", "veg_sparse": "sparse vegetation", "bare": "bare ground", "snow": "snow"}
-    out = []
-    for concept, name in names.items():
-        share = signals.spectral.get(f"share@{name}", {}).get("share", 0.0)
-        band = quantity_for(share)
-        if band is not None:
-            out.append(Fact("cover", concept, share, 0.3 + 0.7 * share, band.name))
-    middle = signals.spectral.get("share@moderate vegetation", {}).get("share", 0.0)
-    everything = sum(
-        signals.spectral.get(f"share@{n} vegetation", {}).get("share", 0.0) for n in ("dense", "moderate", "sparse")
-    )
-    band = quantity_for(everything)
-    if band is not None and middle >= 0.1:
-        out.append(Fact("cover", "veg", everything, 0.28 + 0.5 * everything, band.name))
-    return out
+    """What the spectrum alone supports: vegetation by its density, bare ground, snow (captions study 2.2)."""
+
+    def share(*names: str) -> float:
+        return sum(signals.spectral.get(f"share@{n}", {}).get("share", 0.0) for n in names)
+
+    dense, middle, thin = (share(f"{n} vegetation") for n in ("dense", "moderate", "sparse"))
+    shares = {"bare": share("bare ground"), "snow": share("snow")}
+    # Moderate green is no class of its own: it joins whichever kind of vegetation there is more of.
+    if dense >= middle + thin:
+        shares |= {"veg_dense": dense, "veg_sparse": middle + thin if middle + thin >= 0.08 else 0.0}
+    elif dense + middle > thin:
+        shares["veg"] = dense + middle + thin
+    else:
+        shares |= {"veg_sparse": middle + thin, "veg_dense": dense if dense >= 0.08 else 0.0}
+    return [
+        Fact(
+            fact_id=f"cover-{concept}",
+            role="cover",
+            concept=concept,
+            predicate="covers",
+            value=value,
+            salience=0.3 + 0.7 * value,
+            confidence=0.5,
+            source="sentinel2 spectrum",
+            detail=band.name,
+        )
+        for concept, value in shares.items()
+        if (band := quantity_for(value)) is not None
+    ]
 
 
-def _where(signals: Signals, concept: str, share: float) -> str:
-    """The half or quarter of the tile that holds most of a minor cover."""
-    if signals.land_cover is None or share > 0.35:
-        return ""
-    parts = signals.land_cover.quadrants
-    best, local = max(((p, parts[p].get(concept, 0.0)) for p in parts if p != "centre"), key=lambda x: x[1])
-    return best if local >= 2.2 * share and local >= 0.15 else ""
+def _where(cover: LandCover, concept: str, share: float) -> str:
+    """The part of the tile that holds clearly more of a cover than the rest does; empty where none does."""
+    best, ratio = "", 1.0
+    for place in ("north", "south", "west", "east", "north-west", "north-east", "south-west", "south-east", "centre"):
+        quarters = [cover.quadrants[q].get(concept, 0.0) for q in parts_of(place)]
+        local = sum(quarters) / len(quarters)
+        wanted = 1.55 if len(quarters) == 2 else 2.2
+        if local >= max(wanted * share, 0.12) and local / share / wanted > ratio:
+            best, ratio = place, local / share / wanted
+    return best
 
 
-def _traits(signals: Signals, concept: str) -> tuple[str, ...]:
-    ndvi = signals.spectral.get(f"ndvi@{concept}", {}).get("p50")
+def _traits(signals: Signals, concept: str, share: float) -> tuple[str, ...]:
+    """Adjectives, held to stricter limits than the rules' so that no pixel more or less flips them."""
+    ndvi, cover = greenness(concept, signals), signals.land_cover
     traits = []
-    if concept == "tree":
-        tall = signals.canopy.get("p50")
-        if (
-            (ndvi is None or ndvi >= 0.5)
-            and (tall is None or tall >= 7)
-            and signals.land_cover
-            and signals.land_cover.shares.get("tree", 0) >= 0.15
-        ):
+    if concept in ("tree", "mangrove") and cover is not None:
+        tall, spread = signals.canopy.get("p50"), signals.canopy.get("stddev", 0.0)
+        densest = max((q.get(concept, 0.0) for q in cover.quadrants.values()), default=0.0)
+        if densest >= 0.3 and (ndvi is None or ndvi >= 0.5) and (tall is None or tall >= 6):
             traits.append("dense")
-    if ndvi is not None and concept in ("grass", "crop") and ndvi >= 0.5:
-        traits.append("green")
-    if ndvi is not None and concept in ("grass", "shrub") and ndvi < 0.28:
-        traits.append("dry")
+        if concept == "tree" and tall is not None and tall >= 14 and spread <= 9:
+            traits.append("tall")
+    if ndvi is not None and concept in ("grass", "crop", "shrub", "wetland", "moss"):
+        traits += ["lush"] if ndvi >= 0.65 and concept == "grass" else []
+        traits += ["green"] if ndvi >= 0.45 else []
+        traits += ["dry"] if ndvi < 0.28 and concept != "wetland" else []
     return tuple(traits)
 
 
 def _water(signals: Signals) -> list[Fact]:
     water = signals.water
-    if water is None or not water.detected or not water.bodies:
+    if water is None or not water.detected:
         return []
     out = []
     for kind in dict.fromkeys(b.kind for b in water.bodies):
         same = [b for b in water.bodies if b.kind == kind]
-        share = sum(b.area_m2 for b in same) / 1_638_400
-        traits = (
-            ("large",)
-            if share > 0.08
-            else ("small",)
-            if kind in ("lake", "pond") and share < 0.03
-            else ("narrow",)
-            if kind == "river" and share < 0.03
-            else ()
+        share = sum(b.area_m2 for b in same) / TILE_M2
+        sector = same[0].sector if len(same) == 1 and kind != "river" and share < 0.3 else ""
+        out.append(
+            Fact(
+                fact_id=f"water-{kind}",
+                role="water",
+                concept=kind,
+                predicate="is there",
+                value=share,
+                salience=min(1.0, 0.62 + share),
+                confidence=water.confidence,
+                source=", ".join(water.sources),
+                detail=kind,
+                sector=sector,
+                traits=_sizes(kind, [b.area_m2 for b in same]),
+                count=len(same),
+            )
         )
-        sector = same[0].sector if kind in ("lake", "pond") and same[0].sector != "centre" else ""
-        out.append(Fact("water", kind, share, min(1.0, 0.62 + share), kind, sector, traits, len(same)))
     return out
+
+
+def _sizes(kind: str, areas: list[float]) -> tuple[str, ...]:
+    if kind == "river":
+        width = max(areas) / 1280
+        return ("narrow",) if width < 90 else ("wide",) if width >= 140 else ()
+    if kind == "sea":
+        return ()
+    return ("large",) if max(areas) >= 0.08 * TILE_M2 else ("small",) if max(areas) < 0.03 * TILE_M2 else ()
 
 
 def _relief(signals: Signals) -> list[Fact]:
     terrain = signals.terrain
     if terrain is None:
         return []
-    strength = {"mountainous": 0.7, "hilly": 0.55, "rolling": 0.45, "gently undulating": 0.35, "flat": 0.4}[
-        terrain.relief_class
-    ]
-    out = [Fact("relief", "relief", 0.0, strength, terrain.relief_class)]
+    strength = {"mountainous": 0.7, "hilly": 0.55, "rolling": 0.45, "gently undulating": 0.35, "flat": 0.4}
+    out = [
+        Fact("relief-class", "relief", "relief", "has form", terrain.relief_m, strength[terrain.relief_class],
+             terrain.confidence, "elevation", terrain.relief_class)
+    ]  # fmt: skip
+    forms = terrain.form_shares
     if terrain.setting == "valley" and terrain.relief_m >= 80:
-        out.append(Fact("relief", "valley", 0.0, 0.42, "valley"))
+        out.append(Fact("relief-valley", "relief", "valley", "has form", terrain.relief_m, 0.42, terrain.confidence,
+                        "elevation", "valley"))  # fmt: skip
+    if terrain.setting == "ridge" and terrain.relief_m >= 80 and forms.get("Ridge", 0) + forms.get("Peak", 0) >= 0.12:
+        out.append(Fact("relief-ridge", "relief", "ridge", "has form", terrain.relief_m, 0.38, terrain.confidence,
+                        "elevation", "ridge"))  # fmt: skip
     return out
 
 
 def _objects(signals: Signals) -> list[Fact]:
-    merged: dict[str, MapFeature] = {}
+    merged: dict[str, list[MapFeature]] = {}
     for feature in signals.map_features or ():
-        if feature.visible and feature.concept not in _TOLD_BY_RASTERS and feature.phrase not in merged:
-            merged[feature.phrase] = feature
-    return [
-        Fact("object", f.concept, f.area_fraction, _object_salience(f), f"{f.phrase}|{f.plural}", "", (), f.count)
-        for f in merged.values()
-    ]
+        if feature.visible and feature.concept not in _NOT_SAID:
+            merged.setdefault(feature.concept, []).append(feature)
+    out = []
+    for concept, group in merged.items():
+        first, count = group[0], sum(f.count for f in group)
+        single = count == 1 and first.level != "center" and first.length_m == 0
+        out.append(
+            Fact(
+                fact_id=f"object-{concept}",
+                role="object",
+                concept=concept,
+                predicate="counts",
+                value=float(count),
+                salience=min(1.0, _SALIENCE.get(concept, 0.5) + (0.1 if first.level == "center" else 0.0)),
+                confidence=0.9,
+                source="map",
+                detail=f"{first.phrase}|{first.plural}",
+                sector=(first.sector or "") if single and first.sector != "centre" else "",
+                count=count,
+            )
+        )
+    return out
 
 
-_TOLD_BY_RASTERS = frozenset(
-    ("water", "river", "lake", "pond", "stream", "coast", "wetland", "forest", "scrub", "grassland", "bare",
-     "farmland", "meadow", "glacier", "power_line", "footpath", "track", "swimming_pool")
-)  # fmt: skip
-
-
-def _object_salience(feature: MapFeature) -> float:
-    plain = {
-        "house": 0.45,
-        "building": 0.4,
-        "street": 0.3,
-        "road": 0.5,
-        "main_road": 0.55,
-        "residential": 0.5,
-        "village": 0.45,
-        "hamlet": 0.4,
-        "industrial": 0.6,
-    }
-    return plain.get(feature.concept, 0.85)
+_UNSAID = "power_line footpath track swimming_pool"
+_NOT_SAID = (TOLD_BY_RASTERS - {"building"}) | set(_UNSAID.split())
+"""Rasters tell these better, or nobody would look for them."""
+_SALIENCE = {p.concept: p.salience for p in reversed(PHRASES)}

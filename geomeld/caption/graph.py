@@ -6,7 +6,7 @@ from typing import Any
 from geomeld.caption.agents.captioner import caption
 from geomeld.caption.agents.evaluator import evaluate
 from geomeld.caption.agents.orchestrator import orchestrate
-from geomeld.caption.agents.verification import unfinished, verification
+from geomeld.caption.agents.verification import finalize, unfinished, verification
 from geomeld.caption.config import CaptionConfig
 from geomeld.caption.state import ChunkState
 from geomeld.core.config import to_json
@@ -26,13 +26,15 @@ def caption_graph() -> Any:
     graph.add_node("captioner", caption)
     graph.add_node("evaluator", evaluate)
     graph.add_node("verification", verification)
+    graph.add_node("finalize", finalize)
     graph.add_edge(START, "orchestrator")
     graph.add_edge("orchestrator", "captioner")
     graph.add_edge("captioner", "evaluator")
     graph.add_edge("evaluator", "verification")
     graph.add_conditional_edges(
-        "verification", lambda s: "again" if unfinished(s) else "done", {"again": "captioner", "done": END}
+        "verification", lambda s: "again" if unfinished(s) else "done", {"again": "captioner", "done": "finalize"}
     )
+    graph.add_edge("finalize", END)
     return graph.compile()
 
 

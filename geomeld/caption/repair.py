@@ -1,173 +1,228 @@
-"""Repair: edits that a rule asks for, from removing a word to dropping a clause, each checked again."""
+"""Repair: deterministic edits that rules ask for, from removing a word to dropping a clause, each verified again."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from geomeld.caption.claims import extract
-from geomeld.caption.lexicon import GROUP_OF
-from geomeld.caption.rules import conflicts, share_of, verify
+from geomeld.caption.lexicon import COUNTS, GROUP_OF, LOCATION, place
+from geomeld.caption.rules import conflicts, verify
+from geomeld.caption.rules.rule import share_of
+from geomeld.caption.segments import drop_segment, first_segment_end, tidy
 from geomeld.core.caption import Claim, Signals, Verdict
-from geomeld.signals.quantities import quantity_for, quantity_of
+from geomeld.signals.quantities import quantity_for
 
-ROUNDS = 6
-"""Edits at most; a caption that needs more is written anew."""
-MAX_WORDS = 45
-MIN_WORDS = 4
+EDITS = 8
+"""At most; a caption that needs more is written anew."""
+KEEP = 0.5
+"""Share of the words that must survive; below it the caption is another one (captions study 3.5)."""
+ROOM = 38
+"""Words up to which a missing dominant cover may still be added."""
 
-RELIEF_WORD = {
-    "flat": "flat", "gently undulating": "gently undulating", "rolling": "rolling", "hilly": "hilly",
-    "mountainous": "mountainous",
+NOUN: Mapping[str, tuple[str, str]] = {
+    "tree": ("forest", "trees"), "shrub": ("shrubland", "shrubs"), "grass": ("grassland", "grasslands"),
+    "crop": ("cropland", "crops"), "built": ("built-up land", "buildings"), "bare": ("bare ground", "bare slopes"),
+    "snow": ("snow", "snowfields"), "wetland": ("marshland", "marshes"), "mangrove": ("mangrove forest", "mangroves"),
+    "moss": ("moss", "mosses"),
 }  # fmt: skip
-WATER_WORD = {"river": "river", "lake": "lake", "pond": "pond", "sea": "sea"}
-SEPARATOR = re.compile(
-    r"(, with | with |, and |, surrounded by |, crossed by |, broken by |, where |, while | and |, )"
+"""(mass noun, plural) of a cover that takes the place of a wrong one."""
+WORD_FOR_BAND = {"large": "large areas of", "some": "patches of", "few": "a few patches of"}
+GENERAL = {
+    "orchard": ("crop", "cropland"), "vineyard": ("crop", "cropland"), "paddy": ("crop", "cropland"),
+    "plantation": ("tree", "trees"), "reservoir": ("lake", "lake"), "canal": ("river", "river"),
+    "highway": ("road", "road"), "main_road": ("road", "road"), "school": ("built", "buildings"),
+    "hospital": ("built", "buildings"), "church": ("built", "buildings"), "farm_building": ("built", "buildings"),
+    "industrial_building": ("built", "buildings"), "greenhouse": ("built", "buildings"),
+}  # fmt: skip
+"""What a word that says too much becomes: "reservoir" -> "lake"."""
+RELIEF_NOUN = {"flat": "flat land", "gently undulating": "gently undulating land", "rolling": "rolling hills",
+               "hilly": "hills", "mountainous": "mountains"}  # fmt: skip
+
+META_OPENING = re.compile(
+    r"^(?:(?:an?|the|this|in) )*[^,]*?\b(?:of|shows?|showing|depicts?|displays?|see)\b ", re.IGNORECASE
 )
+
+Edit = Callable[[str, Claim, Verdict, Signals], str | None]
 
 
 def repair(text: str, signals: Signals) -> tuple[str | None, list[dict[str, Any]]]:
-    """(text without a hard conflict, edits); None where nothing worth keeping is left."""
+    """(text without a hard conflict, edits made); None where nothing worth keeping would be left.
+
+    Repairing a repaired text changes nothing.
+    """
     edits: list[dict[str, Any]] = []
-    for _ in range(ROUNDS):
+    first = text
+    for _ in range(EDITS + 1):
         claims = extract(text)
-        found = conflicts(verify(claims, signals))
+        verdicts = verify(text, claims, signals)
+        found = conflicts(verdicts) or [v for v in verdicts if v.action == "insert" and len(text.split()) <= ROOM]
         if not found:
-            return (text, edits) if well_formed(text) else (None, edits)
-        claim = next(c for c in claims if c.claim_id == found[0].claim_id)
-        changed = _edited(text, claim, found[0], signals)
-        if changed is None or changed == text:
-            return None, edits
-        edits.append({"rule": found[0].rule, "before": text, "after": changed, "evidence": dict(found[0].evidence)})
+            return text, edits
+        verdict = found[0]
+        claim = next((c for c in claims if c.claim_id == verdict.claim_id), None)
+        changed = _edited(text, claim, verdict, signals)
+        if changed is None or changed == text or len(changed.split()) < KEEP * len(first.split()):
+            return (text, edits) if verdict.severity == "soft" else (None, edits)
+        edits.append({"rule": verdict.rule, "before": text, "after": changed, "evidence": dict(verdict.evidence)})
         text = changed
     return None, edits
 
 
-def well_formed(text: str) -> bool:
-    """One sentence of 4 to 45 words that makes at least one claim."""
-    words = text.split()
-    return MIN_WORDS <= len(words) <= MAX_WORDS and "." not in text[:-1] and bool(extract(text))
+def _edited(text: str, claim: Claim | None, verdict: Verdict, signals: Signals) -> str | None:
+    if claim is None:
+        return _inserted(text, verdict) if verdict.action == "insert" else None
+    return EDIT[verdict.action](text, claim, verdict, signals)
 
 
-def _edited(text: str, claim: Claim, verdict: Verdict, signals: Signals) -> str | None:
-    match verdict.action:
-        case "unmodify":
-            return _without_adjectives(text, claim)
-        case "unlocate":
-            return tidy(
-                re.sub(
-                    rf",? ?(?:in|to|along|near|at|towards?|on) the {claim.location}(?:ern)?(?: \w+)?", "", text, count=1
-                )
-            )
-        case "unhedge":
-            return tidy(text[: claim.start] + text[claim.end :])
-        case "requantify":
-            return _requantified(text, claim, signals) or _dropped(text, claim)
-        case "rerelief":
-            word = RELIEF_WORD.get(signals.terrain.relief_class) if signals.terrain else None
-            ok = word and claim.text.lower() in (
-                "flat",
-                "level",
-                "hilly",
-                "rolling",
-                "mountainous",
-                "steep",
-                "undulating",
-                "gently undulating",
-                "rugged",
-            )
-            return tidy(text[: claim.start] + str(word) + text[claim.end :]) if ok else _dropped(text, claim)
-        case "rekind":
-            kinds = verdict.evidence["kinds"]
-            plural = claim.text.lower().endswith("s") and claim.text.lower() != "seas"
-            if kinds and GROUP_OF[claim.concept] == "water":
-                return tidy(text[: claim.start] + WATER_WORD[kinds[0]] + ("s" if plural else "") + text[claim.end :])
-            return _dropped(text, claim)
-        case "recount":
-            return tidy(
-                _replaced_before(text, claim, claim.quantity or "", _count_word(int(verdict.evidence["mapped"])))
-            )
-        case _:
-            return _dropped(text, claim)
+def _drop(text: str, claim: Claim, verdict: Verdict, signals: Signals) -> str | None:
+    return drop_segment(text, claim.start)
 
 
-def _without_adjectives(text: str, claim: Claim) -> str:
+def _strip(text: str, claim: Claim, verdict: Verdict, signals: Signals) -> str | None:
+    """ "A satellite image of green fields" -> "Green fields"."""
+    opening = re.compile(
+        r"^(?:(?:an?|the|this|in) )*[^,]*?\b(?:of|shows?|showing|depicts?|displays?|see)\b ", re.IGNORECASE
+    )
+    match = opening.match(text)
+    return tidy(text[match.end() :]) if match and match.end() > claim.start else _drop(text, claim, verdict, signals)
+
+
+def _unmodify(text: str, claim: Claim, verdict: Verdict, signals: Signals) -> str | None:
     before = text[: claim.start]
     for word in claim.modifiers:
-        before = re.sub(rf"\b{word}\s+(?=(?:\S+\s+){{0,3}}$)", "", before, flags=re.IGNORECASE)
+        before = re.sub(rf"\b{word}\s+(?=(?:\S+\s+){{0,4}}$)", "", before, flags=re.IGNORECASE)
     return tidy(before + text[claim.start :])
 
 
-def _requantified(text: str, claim: Claim, signals: Signals) -> str | None:
+def _unlocate(text: str, claim: Claim, verdict: Verdict, signals: Signals) -> str | None:
+    for match in LOCATION.finditer(text.lower()):
+        if place(match["where"]) == claim.location and match.start() >= claim.end:
+            return tidy(text[: match.start()] + _WITHIN.sub(r" in \1", text[match.end() :]))
+    return _drop(text, claim, verdict, signals)
+
+
+_WITHIN = re.compile(r"^ of (the (?:\w+ ){0,3}?(?:area|landscape|region|land|expanse|scene)\b)")
+"""What is left of "in the north of the flat area" without the north."""
+
+
+def _unhedge(text: str, claim: Claim, verdict: Verdict, signals: Signals) -> str | None:
+    return tidy(text[: claim.start] + text[claim.end :])
+
+
+def _requantify(text: str, claim: Claim, verdict: Verdict, signals: Signals) -> str | None:
     share, _ = share_of(claim.concept, signals)
-    band, said = quantity_for(share or 0.0), quantity_of(claim.quantity or "")
-    if band is None or said is None or claim.concept == "built":
+    band, said = quantity_for(share or 0.0), claim.quantity or ""
+    at = text.lower().rfind(said, 0, claim.start)
+    leading = at >= 0 and text[at + len(said) : claim.start].count(",") == 0
+    if not leading or not re.search(r"\bof$|^(?:some|few|a few|several|extensive|scattered|small|sparse|vast)$", said):
+        return _swapped(text, claim, signals) or _drop(text, claim, verdict, signals)
+    if band is None or band.name not in WORD_FOR_BAND:
+        word = "mostly" if band is not None and claim.start > first_segment_end(text) else "large areas of"
+        return _replaced(text, at, said, word)
+    return _replaced(text, at, said, WORD_FOR_BAND[band.name])
+
+
+def _replaced(text: str, at: int, old: str, new: str) -> str:
+    return tidy(text[:at] + new + text[at + len(old) :])
+
+
+def _swapped(text: str, claim: Claim, signals: Signals) -> str | None:
+    """The noun of a main clause gives way to the cover that dominates: its verb says how much there is."""
+    cover = signals.land_cover
+    if cover is None or claim.start > first_segment_end(text):
         return None
-    new = {"all": "mostly", "most": "mostly", "large": "large areas of", "some": "patches of", "few": "scattered"}[
-        band.name
-    ]
-    old = claim.quantity or ""
-    if old in (
-        "dominates",
-        "dominate",
-        "dominated",
-        "mostly",
-        "largely",
-        "mainly",
-        "predominantly",
-        "entirely",
-        "completely",
-        "wholly",
-        "blanketed",
-        "all",
-        "most",
-        "much of",
-    ):
+    concept = next((c for c in cover.shares if c in NOUN), None)
+    if concept is None or concept == claim.concept:
         return None
-    if new == "mostly":
-        return None
-    return tidy(_replaced_before(text, claim, old, new))
+    later = [c for c in extract(text) if c.concept == concept]
+    if later:  # "Forest covers ..., with some cropland" -> "Cropland covers ..."
+        shorter = drop_segment(text, later[-1].start)
+        return _swapped(shorter, claim, signals) if shorter else None
+    plural = claim.text.lower().endswith("s") and not claim.text.lower().endswith("ss")
+    # "A city" becomes "cropland": a mass noun takes no article.
+    before = re.sub(r"\b(?:an?|the) $", "", text[: claim.start], flags=re.IGNORECASE)
+    for word in claim.modifiers:
+        before = re.sub(rf"\b{word}\s+(?=(?:\S+\s+){{0,4}}$)", "", before, flags=re.IGNORECASE)
+    return tidy(before + NOUN[concept][plural] + text[claim.end :])
 
 
-def _replaced_before(text: str, claim: Claim, old: str, new: str) -> str:
-    at = text.lower().rfind(old, 0, claim.start)
-    return text if at < 0 else text[:at] + new + text[at + len(old) :]
+def _rehead(text: str, claim: Claim, verdict: Verdict, signals: Signals) -> str | None:
+    if claim.negated:
+        return _drop(text, claim, verdict, signals)
+    return _swapped(text, claim, signals) or _drop(text, claim, verdict, signals)
 
 
-def _count_word(count: int) -> str:
-    return "a couple of" if count == 2 else "a few" if count <= 5 else "several" if count <= 15 else "many"
+def _rerelief(text: str, claim: Claim, verdict: Verdict, signals: Signals) -> str | None:
+    terrain, said = signals.terrain, claim.text.lower()
+    if terrain is None or claim.negated:
+        return _unhedge(text, claim, verdict, signals) if _is_adjective(said) else _drop(text, claim, verdict, signals)
+    word = terrain.relief_class if _is_adjective(said) else RELIEF_NOUN[terrain.relief_class]
+    return tidy(text[: claim.start] + word + text[claim.end :])
 
 
-def _dropped(text: str, claim: Claim) -> str | None:
-    """The text without the part that makes a claim; None where that part is the sentence itself."""
-    pieces = SEPARATOR.split(text.rstrip("."))
-    position, part = 0, 0
-    for k in range(0, len(pieces), 2):
-        end = position + len(pieces[k])
-        if position <= claim.start < end:
-            part = k
-            break
-        position = end + (len(pieces[k + 1]) if k + 1 < len(pieces) else 0)
-    if part == 0:
-        return None
-    kept = pieces[: part - 1] + pieces[part + 1 :]
-    # What followed an "and" or a comma takes over the separator of the part that is gone.
-    if part + 1 < len(pieces) and pieces[part + 1] in (" and ", ", "):
-        kept[part - 1] = pieces[part - 1]
-    return tidy("".join(kept) + ("." if text.endswith(".") else ""))
+def _is_adjective(word: str) -> bool:
+    return word in ("flat", "level", "gently undulating", "undulating", "rolling", "gently rolling", "hilly", "steep",
+                    "mountainous", "rugged", "alpine", "craggy", "uneven", "sloping", "gently sloping")  # fmt: skip
 
 
-def tidy(text: str) -> str:
-    """Spaces, articles, commas and the capital put right."""
-    text = re.sub(r"\s+", " ", text).replace(" ,", ",").replace(" .", ".")
-    text = re.sub(r"\b([Aa])n?\s+(?=([a-z]))", lambda m: m[1] + ("n " if m[2] in "aeiou" else " "), text)
-    text = re.sub(r"(,|\band|\bwith|\bby|\bof)+\s*\.$", ".", text)
-    text = re.sub(r",\s*,", ",", text).strip(" ,")
-    return text[:1].upper() + text[1:]
+def _rekind(text: str, claim: Claim, verdict: Verdict, signals: Signals) -> str | None:
+    said = {c.concept for c in extract(text)}
+    kinds = [k for k in verdict.evidence["kinds"] if k not in said]
+    if not kinds:
+        return _drop(text, claim, verdict, signals)
+    word = kinds[0] + ("s" if claim.text.lower().endswith("s") and kinds[0] != "sea" else "")
+    before = text[: claim.start]
+    if kinds[0] == "sea":
+        before = re.sub(r"\b(an?)\s+(?:\w+\s+)?$", "the ", before, flags=re.IGNORECASE)
+    return tidy(before + word + text[claim.end :])
 
 
-def rejected(verdicts: Sequence[Verdict]) -> Mapping[str, int]:
-    """How often each rule objected."""
-    counts: dict[str, int] = {}
-    for v in conflicts(verdicts):
-        counts[v.rule] = counts.get(v.rule, 0) + 1
-    return counts
+def _recount(text: str, claim: Claim, verdict: Verdict, signals: Signals) -> str | None:
+    mapped = verdict.evidence.get("mapped") or 0
+    share = verdict.evidence.get("share") or 0.0
+    word = count_word(mapped) if mapped > 1 else "many" if share >= 0.25 else "a few"
+    said = claim.quantity if claim.quantity in COUNTS else None
+    at = text.lower().rfind(said, 0, claim.start) if said else -1
+    if at < 0:
+        before = re.sub(r"\b(?:a couple of|scattered|small|isolated|some|two|three|four|five|few)\s+$", "",
+                        text[: claim.start], flags=re.IGNORECASE)  # fmt: skip
+        return tidy(f"{before}{word} {text[claim.start :]}") if before != text[: claim.start] else None
+    return _replaced(text, at, said or "", word)
+
+
+def count_word(count: int) -> str:
+    """The word for a number of things, from two on (captions study 2.6)."""
+    return next(w for w in ("a couple of", "a few", "several", "many") if count <= COUNTS[w][1])
+
+
+def _generalise(text: str, claim: Claim, verdict: Verdict, signals: Signals) -> str | None:
+    concept, word = GENERAL.get(claim.concept, ("", ""))
+    if not concept or claim.negated or concept in {c.concept for c in extract(text)}:
+        return _drop(text, claim, verdict, signals)
+    plural = claim.text.lower().endswith("s")
+    changed = tidy(text[: claim.start] + word + ("s" if plural and word[-1] not in "sd" else "") + text[claim.end :])
+    if word[-1] in "sd" and GROUP_OF[concept] == "cover":  # mass noun or plural: no article before it
+        changed = tidy(re.sub(rf"\b(?:an?|one|two|three|several|many) {word}\b", word, changed, flags=re.IGNORECASE))
+    again = [v for v in conflicts(verify(changed, extract(changed), signals)) if v.claim_id.startswith(f"{concept}-")]
+    return _drop(text, claim, verdict, signals) if again else changed
+
+
+def _singular(text: str, claim: Claim, verdict: Verdict, signals: Signals) -> str | None:
+    said = claim.quantity or ""
+    at = text.lower().rfind(said, 0, claim.start)
+    if at < 0 or not said or claim.start <= first_segment_end(text):
+        return _drop(text, claim, verdict, signals)
+    return tidy(text[:at] + "a " + text[at + len(said) : claim.end - 1] + text[claim.end :])
+
+
+def _inserted(text: str, verdict: Verdict) -> str | None:
+    mass, _ = NOUN[verdict.evidence["dominant"]]
+    return f"{text.rstrip('.')}, amid {mass}{'.' if text.endswith('.') else ''}"
+
+
+EDIT: Mapping[str, Edit] = {
+    "drop": _drop, "strip": _strip, "unmodify": _unmodify, "unlocate": _unlocate, "unhedge": _unhedge,
+    "requantify": _requantify, "rehead": _rehead, "rerelief": _rerelief, "rekind": _rekind, "recount": _recount,
+    "generalise": _generalise, "singular": _singular, "unquantify": _drop,
+}  # fmt: skip
+"""By the name that rules use."""

@@ -3,13 +3,14 @@
 import fcntl
 import hashlib
 import json
-import os
-from collections import Counter
+import multiprocessing
+import signal
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,26 @@ from tqdm import tqdm
 from geomeld import signals
 from geomeld.caption.config import CaptionConfig
 from geomeld.caption.graph import caption_chunk, caption_graph
+from geomeld.caption.ledger import Ledger, code_hash, key_of, settings_of
 from geomeld.core.config import to_json
 from geomeld.core.errors import CaptionError, DatasetError
 from geomeld.dataset import Dataset, open_dataset, update_metadata
-from geomeld.dataset.files import remove_partials
+from geomeld.dataset.files import atomic, remove_partials, write_atomically
+from geomeld.dataset.index import load_index
 
 LEDGER = ".captions.jsonl"
+NOTE = ".captions.json"
+"""Says of what the captions of a folder were made, once they are complete."""
 TABLE = "captions.parquet"
+SCHEMA = pa.schema(
+    [("tile_id", pa.int64()), ("caption", pa.string()), ("status", pa.string()), ("record", pa.string()),
+     ("signals", pa.string())]
+)  # fmt: skip
+"""caption: the sentence, empty where nothing could be said; record, signals: core `Caption` and `Signals` as JSON."""
+GROUP = 512
+"""Rows per group of the table: its bytes do not depend on how many tiles share a run of the graph."""
+AHEAD = 3
+"""Chunks per worker that are measured ahead of the graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,37 +54,51 @@ class Summary:
     claims: float
     """Per caption, on average."""
     failures: dict[int, str]
+    """Tiles without a record, with the reason."""
 
 
-def caption_dataset(path: str | Path, config: CaptionConfig = CaptionConfig(), *, limit: int | None = None) -> Summary:
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One tile's outcome."""
+
+    tile_id: int
+    signals: dict[str, Any] | None
+    record: dict[str, Any] | None
+    error: str | None
+
+
+def caption_dataset(
+    path: str | Path, config: CaptionConfig = CaptionConfig(), *, limit: int | None = None, workers: int = 1
+) -> Summary:
     """Write a caption for every tile: into `captions.parquet` and into the shards' metadata. Run again after any
-    interruption it goes on, and ends in the same bytes; nothing that is in the ledger is asked again.
+    interruption it goes on, and ends in the same bytes; nothing that is in the ledger is asked again, and a run that
+    has nothing to do writes nothing.
 
-    Raises DatasetError for a folder that is no dataset, CaptionError where no tile at all got a caption.
+    `workers` processes measure signals. Raises DatasetError for a folder that is no dataset, CaptionError where no tile
+    at all got a caption.
     """
     dataset = open_dataset(path)
     wanted = dataset.tile_ids[:limit]
     with _alone(dataset.path):
         remove_partials(dataset.path)
-        known = _read_ledger(dataset.path / LEDGER)
-        graph = caption_graph()
-        rows: dict[int, dict[str, Any]] = {}
-        with (dataset.path / LEDGER).open("a", encoding="utf-8") as ledger:
-            bar = tqdm(total=len(wanted), desc="caption", unit="tile", dynamic_ncols=True)
-            for chunk in _chunks(wanted, config.chunk):
-                for row in _caption_chunk(dataset, chunk, config, graph, known, ledger):
-                    rows[row["tile_id"]] = row
-                bar.update(len(chunk))
-            bar.close()
-        written = [rows[t] for t in wanted if rows[t]["record"] is not None]
-        if not written:
-            reasons = Counter(str(r["error"]) for r in rows.values()).most_common(1)
-            raise CaptionError(f"No tile of {path} got a caption: {reasons[0][0] if reasons else 'it has no tiles'}.")
-        _write_table(dataset.path / TABLE, written)
-        update_metadata(
-            dataset.path, {r["tile_id"]: {"caption": r["record"]["text"]} for r in written if r["record"]["text"]}
-        )
-        return _summary(rows)
+        note = dataset.path / NOTE
+        if note.exists() and json.loads(note.read_text()) == _identity(dataset, config, wanted):
+            return _summary_of(dataset.path)
+        count, captions = _Counts(), dict[int, str | None]()
+        with Ledger(dataset.path / LEDGER) as ledger, atomic(dataset.path / TABLE) as file:
+            rows = iter(_bar(_captioned(dataset, wanted, config, ledger, workers), len(wanted)))
+            with pq.ParquetWriter(file, SCHEMA) as table:
+                while group := list(islice(rows, GROUP)):
+                    _write(table, group)
+                    captions.update({r.tile_id: (r.record or {}).get("text") or None for r in group})
+                    count.add(group)
+            if not any(captions.values()):
+                reasons = Counter(count.failures.values()).most_common(1)
+                raise CaptionError(f"No tile of {path} got a caption: {reasons[0][0] if reasons else 'no signals'}.")
+        update_metadata(dataset.path, {t: {"caption": text} for t, text in captions.items()})
+        if not count.failures:  # a later run looks at failed tiles again
+            write_atomically(note, json.dumps(_identity(open_dataset(path), config, wanted)).encode())
+        return count.summary()
 
 
 @contextmanager
@@ -83,98 +111,130 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _chunks(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    return (items[i : i + size] for i in range(0, len(items), size))
+def _identity(dataset: Dataset, config: CaptionConfig, wanted: Sequence[int]) -> dict[str, Any]:
+    """What captions in a folder depend on, the shards as they are included."""
+    digest = hashlib.blake2b(json.dumps(list(wanted)).encode(), digest_size=16).hexdigest()
+    shards = {s.name: load_index(s).sha256 for s in dataset.shards}
+    return {"settings": settings_of(config), "code": code_hash(), "tiles": digest, "shards": shards}
 
 
-def _caption_chunk(
-    dataset: Dataset, chunk: Sequence[int], config: CaptionConfig, graph: Any, known: dict[str, dict], ledger: Any
-) -> list[dict[str, Any]]:
-    measured, failed = zip(*(_measured(dataset, t) for t in chunk), strict=True)
-    keys = [_key(m, config) if m is not None else "" for m in measured]
-    todo = [i for i, key in enumerate(keys) if key and key not in known]
-    if todo:
-        state = caption_chunk(graph, [measured[i] for i in todo], config)
-        lines = []
-        for slot, i in enumerate(todo):
-            record = state["records"][slot]
-            if record is not None:
-                record["provenance"] = {
-                    "writer": config.writer,
-                    "evaluator": config.evaluator,
-                    "seed": config.seed,
-                    "key": keys[i],
-                }
-            known[keys[i]] = {"key": keys[i], "record": record, "error": state["errors"][slot]}
-            lines.append(json.dumps(known[keys[i]], sort_keys=True))
-        ledger.write("\n".join(lines) + "\n")
-        ledger.flush()
-        os.fsync(ledger.fileno())
-    unmeasured = [{"record": None, "error": error} for error in failed]
-    found = [known[key] if key else row for key, row in zip(keys, unmeasured, strict=True)]
-    return [{"tile_id": t, "signals": m, **row} for t, m, row in zip(chunk, measured, found, strict=True)]
+def _bar(rows: Iterator[Row], total: int) -> tqdm:
+    return tqdm(rows, total=total, desc="caption", unit="tile", dynamic_ncols=True)
 
 
-def _measured(dataset: Dataset, tile_id: int) -> tuple[dict[str, Any] | None, str | None]:
-    """(signals, None), or (None, error): a tile that cannot be read or measured is not in the ledger, so that a later
-    run looks at it again."""
-    try:
-        return to_json(signals.measure(dataset[tile_id])), None
-    except Exception as error:  # one tile must not end the others
-        return None, f"{type(error).__name__}: {error}"
+def _captioned(
+    dataset: Dataset, wanted: Sequence[int], config: CaptionConfig, ledger: Ledger, workers: int
+) -> Iterator[Row]:
+    """The rows of all tiles, in order; what is new goes into the ledger chunk by chunk."""
+    graph = caption_graph()
+    chunks = [wanted[i : i + config.chunk] for i in range(0, len(wanted), config.chunk)]
+    for chunk, measured in zip(chunks, _measured(dataset, chunks, workers), strict=True):
+        keys = [None if isinstance(m, str) else key_of(m, config) for m in measured]
+        known = {k: ledger.record(k) for k in keys if k is not None}
+        todo = [i for i, k in enumerate(keys) if k is not None and known[k] is None]
+        errors: dict[int, str | None] = {i: m for i, m in enumerate(measured) if isinstance(m, str)}
+        if todo:
+            state = caption_chunk(graph, [measured[i] for i in todo], config)  # type: ignore[misc]
+            errors |= dict(zip(todo, state["errors"], strict=True))
+            new = {keys[i]: _signed(state["records"][slot], config, keys[i]) for slot, i in enumerate(todo)}
+            ledger.append((k, r) for k, r in new.items() if k is not None and r is not None)
+            known |= {k: r for k, r in new.items() if k is not None}
+        for i, (tile_id, m, key) in enumerate(zip(chunk, measured, keys, strict=True)):
+            record = known[key] if key is not None else None
+            yield Row(tile_id, None if isinstance(m, str) else m, record, errors.get(i))
 
 
-def _key(measured: dict[str, Any], config: CaptionConfig) -> str:
-    """Hash of everything that a caption depends on: signals, settings, and the code that writes and verifies."""
-    settings = {k: v for k, v in to_json(config).items() if k != "chunk"}
-    text = json.dumps([measured, settings, code_hash()], sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+def _signed(record: dict[str, Any] | None, config: CaptionConfig, key: str | None) -> dict[str, Any] | None:
+    """The record with what made it."""
+    if record is None:
+        return None
+    made = {
+        "writer": config.writer,
+        "evaluator": config.evaluator,
+        "seed": config.seed,
+        "code": code_hash(),
+        "key": key,
+    }
+    return {**record, "provenance": {**record["provenance"], **made}}
 
 
-@cache
-def code_hash() -> str:
-    """Hash of the sources of the caption stage, so that a changed rule or frame writes captions anew."""
-    digest = hashlib.blake2b(digest_size=8)
-    root = resources.files("geomeld.caption")
-    for folder in ("", "writers", "evaluators", "agents"):
-        for file in sorted((root / folder if folder else root).iterdir(), key=lambda f: f.name):
-            if file.name.endswith(".py"):
-                digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
-def _read_ledger(path: Path) -> dict[str, dict[str, Any]]:
-    """Finished work by key; the last line of a killed run may be cut off and is left out."""
-    known: dict[str, dict[str, Any]] = {}
-    if not path.exists():
-        return known
-    text = path.read_bytes()
-    whole = text[: text.rfind(b"\n") + 1]
-    if len(whole) < len(text):
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-    for line in whole.decode("utf-8").splitlines():
+def _measured(dataset: Dataset, chunks: Sequence[Sequence[int]], workers: int) -> Iterator[list[dict[str, Any] | str]]:
+    """Signals (JSON) of the tiles of each chunk in order; the reason, as text, of a tile that cannot be measured."""
+    if workers <= 1 or len(chunks) <= 1:
+        yield from (_measure(dataset, chunk) for chunk in chunks)
+        return
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(min(workers, len(chunks)), context, initializer=_quiet_interrupts) as pool:
+        waiting: deque[Future[list[dict[str, Any] | str]]] = deque()
         try:
-            entry = json.loads(line)
-            known[entry["key"]] = entry
-        except (ValueError, KeyError):
-            continue
-    return known
+            for chunk in chunks:
+                waiting.append(pool.submit(_measure, dataset, chunk))
+                if len(waiting) > AHEAD * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
-def _write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    table = pa.table(
-        {
-            "tile_id": pa.array([r["tile_id"] for r in rows], pa.int64()),
-            "caption": [r["record"]["text"] for r in rows],
-            "status": [r["record"]["status"] for r in rows],
-            "record": [json.dumps(r["record"], sort_keys=True, ensure_ascii=False) for r in rows],
-            "signals": [json.dumps(r["signals"], sort_keys=True) for r in rows],
-        }
-    )
-    part = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    pq.write_table(table, part)
-    part.replace(path)
+def _measure(dataset: Dataset, chunk: Sequence[int]) -> list[dict[str, Any] | str]:
+    out: list[dict[str, Any] | str] = []
+    for tile_id in chunk:
+        try:
+            out.append(to_json(signals.measure(dataset[tile_id])))
+        except Exception as error:  # one bad tile must not end the run
+            out.append(f"{type(error).__name__}: {error}")
+    return out
+
+
+def _quiet_interrupts() -> None:
+    """Ctrl-C belongs to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _write(table: pq.ParquetWriter, rows: Sequence[Row]) -> None:
+    told = [r for r in rows if r.record is not None]
+    columns = {
+        "tile_id": [r.tile_id for r in told],
+        "caption": [r.record["text"] for r in told if r.record],
+        "status": [r.record["status"] for r in told if r.record],
+        "record": [json.dumps(r.record, sort_keys=True) for r in told],
+        "signals": [json.dumps(r.signals, sort_keys=True) for r in told],
+    }
+    table.write_table(pa.table(columns, SCHEMA))
+
+
+class _Counts:
+    """Running totals of a run."""
+
+    def __init__(self) -> None:
+        self.tiles = self.records = self.claims = 0
+        self.statuses: Counter[str] = Counter()
+        self.edits: Counter[str] = Counter()
+        self.failures: dict[int, str] = {}
+
+    def add(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            self.tiles += 1
+            if row.record is None:
+                self.failures[row.tile_id] = row.error or "no record"
+                continue
+            self.records += 1
+            self.claims += len(row.record["claims"])
+            self.statuses[row.record["status"]] += 1
+            self.edits.update(e["rule"] for e in row.record["edits"])
+
+    def summary(self) -> Summary:
+        claims = round(self.claims / max(self.records, 1), 3)
+        return Summary(self.tiles, dict(self.statuses), dict(self.edits.most_common()), claims, self.failures)
+
+
+def _summary_of(path: Path) -> Summary:
+    """The summary of captions as they stand."""
+    count = _Counts()
+    count.add([Row(tile_id, None, record, None) for tile_id, record in read_captions(path).items()])
+    return count.summary()
 
 
 def read_captions(path: Path) -> dict[int, dict[str, Any]]:
@@ -184,14 +244,3 @@ def read_captions(path: Path) -> dict[int, dict[str, Any]]:
     except (FileNotFoundError, pa.ArrowInvalid) as error:
         raise DatasetError(f"{path} has no readable {TABLE}; run `geomeld caption {path}` first ({error}).") from None
     return {r["tile_id"]: json.loads(r["record"]) for r in table}
-
-
-def _summary(rows: dict[int, dict[str, Any]]) -> Summary:
-    records = [r["record"] for r in rows.values() if r["record"] is not None]
-    return Summary(
-        tiles=len(rows),
-        statuses=dict(Counter(r["status"] for r in records)),
-        edits=dict(Counter(e["rule"] for r in records for e in r["edits"])),
-        claims=sum(len(r["claims"]) for r in records) / max(len(records), 1),
-        failures={t: str(r["error"]) for t, r in rows.items() if r["record"] is None},
-    )

@@ -10,9 +10,13 @@ class ChunkState(TypedDict, total=False):
     signals: list[dict[str, Any]]
     """core `Signals` as JSON."""
     facts: list[list[dict[str, Any]]]
-    """What may be said, most salient first."""
-    candidates: list[list[str]]
+    """`Fact`s: what may be said, most salient first."""
+    plans: list[dict[str, Any] | None]
+    """`Plan`s: what must, may and must not be said, and from which angles."""
+    candidates: list[list[dict[str, Any]]]
+    """`Draft`s."""
     scores: list[list[dict[str, Any]]]
+    """The score table, best candidate first."""
     records: list[dict[str, Any] | None]
     """core `Caption` as JSON, None while a tile has none."""
     errors: list[str | None]

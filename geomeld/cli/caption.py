@@ -1,9 +1,10 @@
 """`geomeld caption`: one verified sentence per tile, with its evidence."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -18,10 +19,14 @@ class Options:
     """Who drafts: the grounded grammar, or the same with injected errors (to measure the verifier)."""
     candidates: int = 4
     """Drafts per tile."""
+    error_rate: float = 0.3
+    """Share of drafts that the noisy writer spoils."""
     seed: int = 0
     """Of every draw."""
     limit: int | None = None
     """Only the first so many tiles."""
+    workers: int = 1
+    """Processes that measure signals."""
     show: int | None = None
     """Print caption, claims and evidence of one tile (by its id) instead."""
     draw: bool = False
@@ -44,6 +49,8 @@ def main(argv: list[str]) -> int:
         return 0
     if options.dataset is None:
         raise UsageError("Name the dataset's folder: geomeld caption DIR.")
+    if options.limit is not None and options.limit < 1:
+        raise UsageError(f"--limit is {options.limit}; caption at least one tile.")
     if options.show is not None:
         records = read_captions(options.dataset)
         if options.show not in records:
@@ -52,26 +59,34 @@ def main(argv: list[str]) -> int:
             )
         _print_record(records[options.show])
         return 0
-    config = CaptionConfig(writer=options.writer, candidates=options.candidates, seed=options.seed)
-    summary = caption_dataset(options.dataset, config, limit=options.limit)
+    config = CaptionConfig(
+        writer=options.writer, candidates=options.candidates, error_rate=options.error_rate, seed=options.seed
+    )
+    summary = caption_dataset(options.dataset, config, limit=options.limit, workers=options.workers)
     if options.json:
         print(json.dumps(to_json(summary)))
-        return 0
-    print(f"{summary.tiles} tiles: " + ", ".join(f"{n} {s}" for s, n in sorted(summary.statuses.items())))
-    print(f"{summary.claims:.1f} claims per caption; edits by rule: {summary.edits or 'none'}")
-    for tile_id, record in list(read_captions(options.dataset).items())[:5]:
-        print(f"  {tile_id}  {record['text']}")
-    for tile_id, reason in summary.failures.items():
-        print(f"  {tile_id}  no caption: {reason}")
+    else:
+        _print_summary(summary, read_captions(options.dataset))
     return 1 if summary.failures else 0
 
 
-def _print_record(record: dict) -> None:
+def _print_summary(summary: Any, records: dict[int, dict[str, Any]]) -> None:
+    print(f"{summary.tiles} tiles: " + ", ".join(f"{n} {s}" for s, n in sorted(summary.statuses.items())))
+    edits = ", ".join(f"{rule} {n}" for rule, n in summary.edits.items())
+    print(f"{summary.claims:.1f} claims per caption; edits by rule: {edits or 'none'}")
+    for tile_id, record in list(records.items())[:5]:
+        print(f"  {tile_id}  {record['text']}")
+    for tile_id, reason in summary.failures.items():
+        print(f"{tile_id}  no caption: {reason}", file=sys.stderr)
+
+
+def _print_record(record: dict[str, Any]) -> None:
     print(record["text"], f"({record['status']})")
     claims = {c["claim_id"]: c for c in record["claims"]}
     for verdict in record["verdicts"]:
-        claim = claims[verdict["claim_id"]]
+        claim = claims.get(verdict["claim_id"])
+        words = repr(claim["text"]) if claim else "(whole caption)"
         evidence = ", ".join(f"{k} = {v}" for k, v in verdict["evidence"].items())
-        print(f"  {claim['text']!r:28} {verdict['rule']:5} {verdict['status']:12} {evidence}")
+        print(f"  {words:28} {verdict['rule']:5} {verdict['status']:12} {evidence}")
     for edit in record["edits"]:
         print(f"  edited by {edit['rule']}: {edit['before']!r} -> {edit['after']!r}")

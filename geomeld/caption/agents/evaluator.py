@@ -1,11 +1,9 @@
 """Evaluator: the score table of the candidates."""
 
-from geomeld.caption.agents import per_tile, settings
+from geomeld.caption.agents import facts_at, per_tile, settings, signals_at
 from geomeld.caption.evaluators import EVALUATORS
-from geomeld.caption.facts import Fact
 from geomeld.caption.state import ChunkState
-from geomeld.core.caption import Signals
-from geomeld.core.config import from_json, to_json
+from geomeld.core.config import to_json
 
 
 def evaluate(state: ChunkState) -> ChunkState:
@@ -13,8 +11,10 @@ def evaluate(state: ChunkState) -> ChunkState:
     rank = EVALUATORS[settings(state).evaluator]
 
     def work(slot: int) -> list[dict]:
-        facts = [from_json(Fact, f) for f in state["facts"][slot]]
-        return to_json(rank(state["candidates"][slot], from_json(Signals, state["signals"][slot]), facts))
+        if state["records"][slot] is not None:
+            return state["scores"][slot]
+        texts = [c["text"] for c in state["candidates"][slot]]
+        return to_json(rank(texts, signals_at(state, slot), facts_at(state, slot)))
 
     scores, errors = per_tile(state, work)
     return {"scores": [s or [] for s in scores], "errors": errors}

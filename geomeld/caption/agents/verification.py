@@ -1,12 +1,14 @@
 """Verification: holds the best candidate against the signals, edits what disagrees, and keeps the evidence."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
-from geomeld.caption.agents import per_tile, settings
+from geomeld.caption.agents import facts_at, per_tile, settings, signals_at
 from geomeld.caption.claims import extract
 from geomeld.caption.config import CaptionConfig
 from geomeld.caption.facts import Fact
-from geomeld.caption.repair import repair, well_formed
+from geomeld.caption.plan import Plan
+from geomeld.caption.repair import repair
 from geomeld.caption.rules import conflicts, verify
 from geomeld.caption.state import ChunkState
 from geomeld.caption.writers import template
@@ -17,76 +19,95 @@ ROUNDS = 2
 """How often the Captioner may be asked before the plainest grounded sentence is taken."""
 NEAR = 0.1
 """A runner-up within this of the best score is taken when it has no conflict and the best one has."""
+PENALTY = 1.0
+"""What a conflict costs in a score; taken off again where a runner-up is compared."""
 
 
 def verification(state: ChunkState) -> ChunkState:
-    """Fill `records`; a tile whose candidates are all beyond repair stays empty for another round, or falls back."""
-    config, last = settings(state), state["round"] >= ROUNDS
-    known = state.get("records") or [None] * len(state["signals"])
-    records, errors = per_tile(state, lambda slot: known[slot] or _record(state, slot, config, last))
+    """Fill `records`; a tile whose candidates are all beyond repair stays empty for another round."""
+    records, errors = per_tile(state, lambda slot: state["records"][slot] or _checked(state, slot))
+    return {"records": records, "errors": errors}
+
+
+def finalize(state: ChunkState) -> ChunkState:
+    """Fill the `records` that are still empty with the plainest grounded sentence."""
+    config = settings(state)
+    records, errors = per_tile(state, lambda slot: state["records"][slot] or _fallback(state, slot, config))
     return {"records": records, "errors": errors}
 
 
 def unfinished(state: ChunkState) -> bool:
     """Whether a tile still needs candidates, and may have them."""
-    open_slots = [s for s, r in enumerate(state["records"]) if r is None and state["errors"][s] is None]
-    return bool(open_slots) and state["round"] < ROUNDS
+    waiting = [r is None and e is None for r, e in zip(state["records"], state["errors"], strict=True)]
+    return any(waiting) and state["round"] < ROUNDS
 
 
-def _record(state: ChunkState, slot: int, config: CaptionConfig, last: bool) -> dict[str, Any] | None:
-    signals = from_json(Signals, state["signals"][slot])
+def _checked(state: ChunkState, slot: int) -> dict[str, Any] | None:
+    """The record of the first candidate that needs no edit or survives it; None where none does."""
+    signals = signals_at(state, slot)
     candidates = state["candidates"][slot]
     scores = [from_json(Score, s) for s in state["scores"][slot]]
-    for score in _order(scores):
-        text, edits = repair(candidates[score.candidate], signals)
+    for score in order(scores):
+        draft = candidates[score.candidate]
+        text, edits = repair(draft["text"], signals)
         if text is not None:
-            status = "repaired" if edits else "verified"
-            return _caption(signals, text, candidates[score.candidate], status, edits, candidates, scores)
-    if not last:
-        return None
-    text = _fallback(state, slot, signals, config)
-    original = candidates[scores[0].candidate] if scores else ""
-    return _caption(signals, text, original, "fallback" if text else "failed", [], candidates, scores)
+            status: Literal["repaired", "verified"] = "repaired" if edits else "verified"
+            return _record(signals, text, status, draft, edits, candidates, scores, state["round"])
+    return None
 
 
-def _order(scores: list[Score]) -> list[Score]:
-    """Best first; a conflict-free runner-up within NEAR of a best one that has conflicts goes before it."""
+def order(scores: Sequence[Score]) -> list[Score]:
+    """Best first; where the best has conflicts, runners-up without any that are nearly as good go before it."""
     if not scores or not scores[0].parts.get("conflicts"):
-        return scores
-    clean = [s for s in scores if not s.parts.get("conflicts") and s.total >= scores[0].total - NEAR]
+        return list(scores)
+    best = scores[0].total + PENALTY * scores[0].parts["conflicts"]
+    clean = [s for s in scores if not s.parts.get("conflicts") and s.total >= best - NEAR]
     return clean + [s for s in scores if s not in clean]
 
 
-def _fallback(state: ChunkState, slot: int, signals: Signals, config: CaptionConfig) -> str:
-    """The first grounded sentence without a conflict, from ever fewer facts; empty where nothing can be said."""
-    facts = [from_json(Fact, f) for f in state["facts"][slot]]
-    for keep in range(len(facts), 0, -1):
-        for text in template.drafts(signals.tile_id, facts[:keep], config, 100 + keep):
-            if well_formed(text) and not conflicts(verify(extract(text), signals)):
-                return text
-    return ""
+def _fallback(state: ChunkState, slot: int, config: CaptionConfig) -> dict[str, Any]:
+    """The first grounded sentence without a conflict, from ever fewer facts; "failed" where nothing can be said."""
+    signals, facts = signals_at(state, slot), facts_at(state, slot)
+    plan = from_json(Plan, state["plans"][slot])
+    candidates, scores = state["candidates"][slot], [from_json(Score, s) for s in state["scores"][slot]]
+    for draft in _plain(signals, facts, plan, config):
+        if not conflicts(verify(draft.text, extract(draft.text), signals)):
+            first = to_json(draft)
+            return _record(signals, draft.text, "fallback", first, [], candidates, scores, state["round"])
+    nothing = {"text": "", "angle": "", "frame": "", "error": ""}
+    return _record(signals, "", "failed", nothing, [], candidates, scores, state["round"])
 
 
-def _caption(
+def _plain(signals: Signals, facts: Sequence[Fact], plan: Plan, config: CaptionConfig) -> list[template.Draft]:
+    return [
+        draft
+        for keep in range(len(facts), 0, -1)
+        for draft in template.drafts(signals.tile_id, facts[:keep], plan, config, 100 + keep)
+    ]
+
+
+def _record(
     signals: Signals,
     text: str,
-    original: str,
-    status: Any,
+    status: Literal["verified", "repaired", "fallback", "failed"],
+    draft: dict[str, Any],
     edits: list[dict[str, Any]],
-    candidates: list[str],
-    scores: list[Score],
+    candidates: Sequence[dict[str, Any]],
+    scores: Sequence[Score],
+    rounds: int,
 ) -> dict[str, Any]:
     claims = extract(text)
     return to_json(
         Caption(
-            signals.tile_id,
-            text,
-            original,
-            status,
-            tuple(candidates),
-            tuple(scores),
-            claims,
-            verify(claims, signals),
-            tuple(edits),
+            tile_id=signals.tile_id,
+            text=text,
+            original=draft["text"],
+            status=status,
+            candidates=tuple(c["text"] for c in candidates),
+            scores=tuple(scores),
+            claims=claims,
+            verdicts=verify(text, claims, signals) if text else (),
+            edits=tuple(edits),
+            provenance={"angle": draft["angle"], "frame": draft["frame"], "injected": draft["error"], "rounds": rounds},
         )
     )

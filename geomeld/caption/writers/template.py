@@ -1,221 +1,318 @@
 """The template writer: a grounded grammar that says only facts, in many ways, drawn by the tile's own identifier."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from geomeld.caption.config import CaptionConfig
 from geomeld.caption.facts import Fact
-from geomeld.caption.repair import tidy
+from geomeld.caption.plan import Angle, Plan
+from geomeld.caption.segments import tidy
+from geomeld.caption.writers import grammar
+from geomeld.caption.writers.words import (
+    LINES,
+    Pen,
+    amount_of,
+    is_plural,
+    noun_of,
+    object_in_words,
+    place_of,
+    third_person,
+    water_in_words,
+)
 from geomeld.core.draw import below, draw_words
 
-Pick = Callable[[Sequence[str]], str]
-
-NOUNS: dict[str, tuple[str, ...]] = {
-    "tree": ("forest", "woodland", "trees"),
-    "shrub": ("shrubland", "scrub", "shrubs"),
-    "grass": ("grassland", "open grassland", "grass"),
-    "crop": ("cropland", "farmland", "cultivated land", "crop fields"),
-    "built": ("buildings", "buildings"),
-    "bare": ("bare ground", "bare earth", "bare soil"),
-    "snow": ("snow", "snow"),
-    "wetland": ("marshland", "wetland"),
-    "mangrove": ("mangroves", "mangrove forest"),
-    "moss": ("moss and lichen", "moss"),
-    "veg_dense": ("dense vegetation", "dense green vegetation"),
-    "veg": ("vegetation", "green vegetation"),
-    "veg_sparse": ("sparse vegetation",),
-}
-PLURAL = ("trees", "shrubs", "crop fields", "buildings", "mangroves", "wetlands", "moss and lichen")
-WORDS: dict[str, tuple[str, ...]] = {
-    "large": ("large areas of", "extensive", "wide areas of"),
-    "some": ("patches of", "areas of", "pockets of", "some"),
-    "few": ("scattered", "a few patches of", "bits of"),
-}
-LAND = ("land", "terrain", "ground")
-AREA = ("area", "landscape", "terrain")
-RUNS = ("runs through", "crosses", "winds past", "passes through")
+FEWEST, MOST = 12, 30
+"""Words of a caption, as in the published ones."""
+TRIES = 6
+"""Drafts per wanted candidate, at most."""
 
 
-def drafts(tile_id: int, facts: Sequence[Fact], config: CaptionConfig, round_number: int) -> list[str]:
-    """Up to `config.candidates` distinct captions; deterministic in the tile's identifier, the seed and the round."""
-    out: list[str] = []
-    for k in range(config.candidates * 4):
-        text = draft(facts, _picker(config.seed, tile_id, f"{round_number}-{k}"))
-        if text and text not in out:
-            out.append(text)
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One candidate."""
+
+    text: str
+    angle: str
+    frame: str
+    """The opening frame, for the audit of monotony."""
+    error: str = ""
+    """Which kind of error was put in on purpose; empty for an honest draft."""
+
+
+def drafts(
+    tile_id: int, facts: Sequence[Fact], plan: Plan, config: CaptionConfig, round_number: int = 0
+) -> list[Draft]:
+    """Up to `config.candidates` distinct captions, the plan's angles in turn; a pure function of its arguments."""
+    out: list[Draft] = []
+    short: list[Draft] = []
+    turn = below(draw_words(config.seed, "angle", tile_id)[0], len(plan.angles))
+    angles = (*plan.angles[turn:], *plan.angles[:turn])
+    for k in range(config.candidates * TRIES):
+        pen = Pen(config.seed, tile_id, f"{round_number}-{k}")
+        draft = _draft(facts, angles[k % len(angles)], pen)
+        if draft is None or any(draft.text == d.text for d in out + short):
+            continue
+        # Little to say makes short captions: they wait until the longer ones have had their chance.
+        (out if FEWEST <= len(draft.text.split()) <= MOST else short).append(draft)
         if len(out) == config.candidates:
             break
-    return out
+    return (out + sorted(short, key=lambda d: abs(len(d.text.split()) - FEWEST)))[: config.candidates]
 
 
-def _picker(seed: int, tile_id: int, stream: str) -> Pick:
-    state = {"n": 0}
+def _draft(facts: Sequence[Fact], angle: Angle, pen: Pen) -> Draft | None:
+    opening = _opening(facts, angle, pen)
+    if opening is None:
+        return None
+    frame, text = opening
+    room = MOST - len(text.split())
+    rest = _rest(facts, pen, room)
+    return Draft(tidy(text + _tails(rest, text, pen) + "."), angle, frame)
 
-    def pick(options: Sequence[str]) -> str:
-        state["n"] += 1
-        word, _ = draw_words(seed, f"caption-{stream}-{state['n']}", tile_id)
-        return options[below(word, len(options))]
 
-    return pick
+# --- openings ---
 
 
-def draft(facts: Sequence[Fact], pick: Pick) -> str:
-    """One caption from the facts of a tile; empty where there is nothing to say."""
-    covers = sorted((f for f in facts if f.role == "cover"), key=lambda f: -f.share)
+@dataclass
+class Slots:
+    """What a frame is filled with."""
+
+    values: dict[str, str]
+    plural: bool = False
+    """Whether the subject of verbs marked + is plural."""
+
+
+def _opening(facts: Sequence[Fact], angle: Angle, pen: Pen) -> tuple[str, str] | None:
+    covers = sorted((f for f in facts if f.role == "cover" and f.concept != "built"), key=lambda f: -f.value)
     waters = [f for f in facts if f.role == "water"]
-    objects = [f for f in facts if f.role == "object"]
-    relief = next((f for f in facts if f.role == "relief" and f.concept == "relief"), None)
-    main = next((f for f in covers if f.detail in ("all", "most", "large") and f.concept != "built"), None)
-    flooded = next((w for w in waters if w.share > 0.5), None)
+    relief = next((f for f in facts if f.fact_id == "relief-class"), None)
+    main = next((c for c in covers if c.detail in ("all", "most")), None)
+    flooded = next((w for w in waters if w.value >= 0.5), None)
+    placed = [c for c in covers if c.sector and c.value >= 0.08]
     if flooded is not None:
-        opening = _flooded(flooded, pick)
-    elif objects and objects[0].salience > 0.5 and pick(("object", "object", "cover")) == "object":
-        opening, objects = _object_first(objects[0], main, relief, pick), objects[1:]
-    elif waters and pick(("water", "cover", "cover")) == "water":
-        opening, waters = _water_first(waters[0], main, relief, pick), waters[1:]
-    elif main is not None:
-        opening = _cover_first(main, relief, pick)
-    elif covers:
-        opening = _mixture(covers[:2], relief, pick)
-        main = None
-        covers = covers[2:]
-    elif relief is not None:
-        opening = f"{_a(relief.detail).capitalize()} stretch of land"
-    else:
-        return ""
-    rest = [f for f in covers if f is not main and (flooded is None or f.share > 0.02)]
-    return tidy(_closed(opening, _minor(waters, rest, objects, pick), pick) + ".")
+        return _about_flood(flooded, pen)
+    match angle:
+        case "objects" if things := _worth_opening(facts):
+            return _about_object(things[0], covers, relief, pen)
+        case "water-first" if waters and (covers or relief):
+            return _about_water(waters[0], covers, relief, pen)
+        case "layout" if len(placed) >= 2 and placed[0].sector != placed[1].sector:
+            return _about_layout(placed[0], placed[1], relief, pen)
+        case "terrain-first" if main is not None and relief is not None:
+            return _about_ground(main, relief, pen, grammar.TERRAIN)
+    if main is not None:
+        frames = grammar.EVERYWHERE if main.detail == "all" and pen.chance(60) else grammar.GROUND
+        return _about_ground(main, relief, pen, frames)
+    if covers:
+        return _about_mixture(covers, relief, pen)
+    return _about_little(facts, relief, pen)
 
 
-def _closed(opening: str, minor: list[str], pick: Pick) -> str:
-    if not minor:
-        return opening
-    listed = minor[0] if len(minor) == 1 else ", ".join(minor[:-1]) + " and " + minor[-1]
-    dotted = "with" if "scattered" in listed else "dotted with"
-    return f"{opening}, {pick(('with', 'with', 'alongside', dotted))} {listed}"
+def _worth_opening(facts: Sequence[Fact]) -> list[Fact]:
+    return [f for f in facts if f.role == "object" and f.salience >= 0.45]
 
 
-def _minor(waters: Sequence[Fact], covers: Sequence[Fact], objects: Sequence[Fact], pick: Pick) -> list[str]:
-    said = [_water_phrase(w, pick) for w in waters[:1]]
-    wanted = 2 if pick(("two", "three")) == "two" else 3
-    said += [_cover_phrase(c, pick) for c in covers if c.detail in WORDS or c.concept == "built"][: wanted - len(said)]
-    if (objects and objects[0].concept not in ("house", "building")) or (
-        objects and not any(c.concept == "built" for c in covers)
-    ):
-        said.append(_object_phrase(objects[0]))
+def _about_ground(main: Fact, relief: Fact | None, pen: Pen, frames: Sequence[str]) -> tuple[str, str]:
+    noun, words = noun_of(main, pen)
+    return _filled(frames, Slots({"g": words}, noun.plural), relief, pen, main)
+
+
+def _about_mixture(covers: Sequence[Fact], relief: Fact | None, pen: Pen) -> tuple[str, str]:
+    first = covers[0]
+    if len(covers) == 1:
+        amount = amount_of(first, pen)
+        plain = (f"{amount} on {{land}}", f"a {{area}} with {amount}", f"the {{area}} holds {amount}")
+        return _filled(plain, Slots({}), relief, pen, first)
+    second = covers[1]
+    near = second.detail in ("large", "all", "most")
+    (noun, a), (_, b) = noun_of(first, pen), noun_of(second, pen)
+    slots = Slots({"a": a, "b": b, "qa": amount_of(first, pen), "qb": amount_of(second, pen)}, noun.plural)
+    frames = [f for f in grammar.MIXTURE if near or "{q" in f]
+    if " and " in a + b:
+        frames = [f for f in frames if not f.startswith("{a} and")]
+    if not is_plural(slots.values["qa"]):
+        frames = [f for f in frames if not f.startswith("{qa} lie")]
+    return _filled(frames, slots, relief, pen, first, second)
+
+
+def _about_layout(first: Fact, second: Fact, relief: Fact | None, pen: Pen) -> tuple[str, str]:
+    noun, a = noun_of(first, pen)
+    _, b = noun_of(second, pen)
+    slots = Slots({"a": a, "b": b, "p": first.sector, "q": second.sector}, noun.plural)
+    return _filled(grammar.LAYOUT, slots, relief, pen, first, second)
+
+
+def _about_water(water: Fact, covers: Sequence[Fact], relief: Fact | None, pen: Pen) -> tuple[str, str]:
+    frames: Sequence[str] = {"river": grammar.RIVER, "sea": grammar.SEA}.get(water.concept, grammar.LAKE)
+    words = water_in_words(water, pen)
+    if words.startswith(("two", "several", "a couple")):
+        frames = tuple(f for f in frames if f.index("{w}") > 0 and "{w} " not in f.replace("{w} on", ""))
+    return _around(frames, {"w": words}, water, covers, relief, pen)
+
+
+def _about_object(thing: Fact, covers: Sequence[Fact], relief: Fact | None, pen: Pen) -> tuple[str, str]:
+    words = object_in_words(thing, pen)
+    frames: Sequence[str] = grammar.LINE if thing.concept in LINES else grammar.SITE
+    ground = covers[0] if covers else None
+    if ground is not None and ground.value < 0.3:
+        frames = tuple(f for f in frames if "surround" not in f)
+    plural = thing.count > 1
+    frames = tuple(f for f in frames if f.startswith("{o}") or "+" not in f) if covers else frames
+    return _around(frames, {"o": words}, thing, covers, relief, pen, plural)
+
+
+def _around(
+    frames: Sequence[str],
+    values: dict[str, str],
+    thing: Fact,
+    covers: Sequence[Fact],
+    relief: Fact | None,
+    pen: Pen,
+    plural: bool | None = None,
+) -> tuple[str, str]:
+    """A thing in its ground: the leading cover, or the bare relief where nothing leads."""
+    ground = next((c for c in covers if c.detail in ("all", "most", "large")), None)
+    if ground is None:
+        verb = "runs across" if thing.concept in (*LINES, "river") else "lies on"
+        words = next(iter(values.values()))
+        number = {"runs across": "run across", "lies on": "lie on"}[verb] if thing.count > 1 else verb
+        return _filled((f"{words} {number} {{land}}", f"a {{area}} with {words}"), Slots(values), relief, pen, thing)
+    noun, words = noun_of(ground, pen)
+    slots = Slots({**values, "g": words}, noun.plural if plural is None else plural)
+    return _filled(frames, slots, relief, pen, thing, ground)
+
+
+def _about_flood(water: Fact, pen: Pen) -> tuple[str, str]:
+    name = {
+        "sea": ("the sea", "the open sea", "open water of the sea"),
+        "river": ("a wide river", "the water of a river"),
+        "lake": ("a large lake", "the water of a large lake", "open water of a lake"),
+    }
+    words = pen.pick(name.get(water.concept, ("open water",)))
+    return _filled(grammar.FLOODED, Slots({"w": words}), None, pen, water)
+
+
+def _about_little(facts: Sequence[Fact], relief: Fact | None, pen: Pen) -> tuple[str, str] | None:
+    """No cover is known: relief, and what else there is."""
+    things = [f for f in facts if f.role in ("water", "object")]
+    if things:
+        words = water_in_words(things[0], pen) if things[0].role == "water" else object_in_words(things[0], pen)
+        return _filled((f"a {{area}} with {words}", f"{{land}} with {words}"), Slots({}), relief, pen, things[0])
+    return (
+        None
+        if relief is None
+        else _filled(("a {area} seen as a whole", "an expanse of {land}"), Slots({}), relief, pen)
+    )
+
+
+def _filled(frames: Sequence[str], slots: Slots, relief: Fact | None, pen: Pen, *told: Fact) -> tuple[str, str]:
+    frame = pen.pick(frames)
+    adjectives, lands = grammar.RELIEF[relief.detail if relief else ""]
+    adjective, land = pen.pick(adjectives), pen.pick(lands)
+    area = f"{adjective} {pen.pick(grammar.AREA)}".strip()
+    pen.told |= {f.fact_id for f in told}
+    if relief is not None and re.search(r"\{(land|area|adj)\}", frame):
+        pen.told.add(relief.fact_id)
+    text = frame.format(**slots.values, land=land, area=area, adj=adjective)
+    text = re.sub(r"(\w+)\+", lambda m: m[1] if slots.plural else third_person(m[1]), text)
+    many = land.endswith("s")
+    text = re.sub(r"(\w+)\*", lambda m: m[1] if many else third_person(m[1]), text)
+    return frame, re.sub(r"\ba (?=countryside)", "", text.replace("a the ", "the "))
+
+
+# --- the rest ---
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A fact in words."""
+
+    words: str
+    fact: Fact
+
+
+def _rest(facts: Sequence[Fact], pen: Pen, room: int) -> list[Said]:
+    """The most salient facts not yet told: one to three, as they fit."""
+    left = [f for f in facts if f.fact_id not in pen.told and f.concept != "relief"]
+    if any(f.concept == "built" for f in facts):
+        settled = {"house", "building", "street"} | ({"residential", "village", "town"} if pen.chance(50) else set())
+        left = [f for f in left if f.concept not in settled]
+    wanted = pen.pick((1, 2, 2, 3, 3))
+    said: list[Said] = []
+    for fact in left:
+        words = _phrase(fact, pen)
+        if len(said) < wanted and sum(len(s.words.split()) + 1 for s in said) + len(words.split()) + 3 <= room:
+            said.append(Said(words, fact))
+            pen.told.add(fact.fact_id)
     return said
 
 
-def _noun(fact: Fact, pick: Pick, traits: bool = True) -> str:
-    noun = pick(NOUNS[fact.concept])
-    trait = fact.traits[0] if traits and fact.traits and pick(("yes", "no")) == "yes" else ""
-    if trait == "dense" and noun == "trees":
-        trait = ""
-    return f"{trait} {noun}".strip() if trait not in noun else noun
+def _phrase(fact: Fact, pen: Pen) -> str:
+    match fact.role:
+        case "cover":
+            return amount_of(fact, pen) + place_of(fact, pen, 60)
+        case "water":
+            return water_in_words(fact, pen)
+        case "object":
+            return object_in_words(fact, pen) + place_of(fact, pen, 40)
+    return {"valley": "a valley", "ridge": "a ridge"}[fact.concept]
 
 
-def _cover_phrase(fact: Fact, pick: Pick) -> str:
-    if fact.concept == "built":
-        return "a few buildings" if fact.share < 0.08 else "buildings" if fact.share < 0.3 else "many buildings"
-    noun = _noun(fact, pick)
-    words = WORDS.get(fact.detail, ("",))
-    word = pick([w for w in words if not (w == "scattered" and noun in ("grass", "moss"))] or words)
-    place = f" in the {fact.sector}" if fact.sector and pick(("yes", "no")) == "yes" else ""
-    return f"{word} {noun}{place}".strip()
+def _tails(said: Sequence[Said], opening: str, pen: Pen) -> str:
+    """What follows the opening: one list of everything, or the covers first and one thing after them."""
+    things = [s for s in said if s.fact.role != "cover" or s.fact.concept == "built"]
+    forms = [s for s in things if s.fact.role == "relief"]
+    if not said:
+        return ""
+    if things and (forms or pen.chance(60)):
+        last = (forms or things)[0]
+        others = [s for s in said if s is not last]
+        return (_tail(others, opening, pen) if others else "") + _last(last, bool(others), opening, pen)
+    return _tail(said, opening, pen)
 
 
-def _water_phrase(fact: Fact, pick: Pick) -> str:
-    trait = fact.traits[0] if fact.traits and pick(("yes", "no")) == "yes" else ""
-    if fact.concept == "sea":
-        return "open water of the sea"
-    if fact.count > 2 and fact.concept in ("lake", "pond"):
-        return f"several {fact.concept}s"
-    place = f" in the {fact.sector}" if fact.sector and pick(("yes", "no")) == "yes" else ""
-    return f"a {trait} {fact.concept}{place}"
+def _last(said: Said, second: bool, opening: str, pen: Pen) -> str:
+    frames = grammar.THING_TAILS[_sort_of(said.fact)]
+    if second or " with " in opening:
+        frames = tuple(f for f in frames if not f.startswith(", with "))
+    if said.fact.concept == "built" and not said.words.startswith(("a few", "scattered", "some build", "many", "num")):
+        frames = (", and {x} nearby", ", next to {x}", ", with {x} close by")
+    return pen.pick(frames).format(x=said.words)
 
 
-def _object_phrase(fact: Fact) -> str:
-    single, plural = fact.detail.split("|")
-    if fact.concept in ("house", "building", "street") or fact.count > 1:
-        count = max(fact.count, 2)
-        word = "a couple of" if count == 2 else "a few" if count <= 5 else "several" if count <= 15 else "many"
-        return f"{word} {plural}"
-    return _a(single)
+def _sort_of(fact: Fact) -> str:
+    if fact.role == "relief":
+        return "form"
+    if fact.role == "cover":
+        return "built"
+    if fact.role == "water":
+        return {"river": "river", "sea": "sea"}.get(fact.concept, "lake")
+    return "line" if fact.concept in LINES else "built" if fact.concept == "house" else "site"
 
 
-def _a(noun: str) -> str:
-    return f"a {noun}"
+def _tail(said: Sequence[Said], opening: str, pen: Pen) -> str:
+    items = [s.words for s in said]
+    listed = items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
+    plural = len(items) > 1 or is_plural(items[0])
+    frames = [t for t in grammar.TAILS if _fits(t, said, opening)]
+    text = pen.pick(frames).format(list=listed)
+    return re.sub(r"(\w+)\+", lambda m: m[1] if plural else third_person(m[1]), text)
 
 
-def _relief_word(relief: Fact | None) -> str:
-    return relief.detail if relief else ""
+_PLURALS = ("scattered", "a few", "small", "isolated", "several", "bits", "slivers", "clumps", "stands", "some build")
 
 
-def _cover_first(main: Fact, relief: Fact | None, pick: Pick) -> str:
-    noun, hill = _noun(main, pick), _relief_word(relief)
-    s = "" if noun in PLURAL else "s"
-    most = main.detail in ("all", "most")
-    land, area = pick(LAND), pick(AREA)
-    frames = (
-        [
-            f"{noun} cover{s} most of the {hill} {land}",
-            f"{noun} dominate{s} this {hill} {area}",
-            f"{hill} {land} mostly covered by {noun}",
-            f"A {hill} {area} largely covered by {noun}",
-            f"{noun} stretch{'es' if s else ''} across most of the {hill} {area}",
-            f"Mostly {noun} on {hill} {land}",
-        ]
-        if most
-        else [
-            f"Large areas of {noun} spread over the {hill} {land}",
-            f"A {hill} {area} with large areas of {noun}",
-            f"Extensive {noun} on {hill} {land}",
-            f"Wide areas of {noun} lie across the {hill} {area}",
-        ]
-    )
-    if main.detail == "all":
-        frames += [f"{noun} cover{s} the {hill} {land} entirely", f"{hill} {land} entirely covered by {noun}"]
-    return pick(frames)
-
-
-def _mixture(covers: Sequence[Fact], relief: Fact | None, pick: Pick) -> str:
-    names = " and ".join(_cover_phrase(c, pick) for c in covers)
-    hill = _relief_word(relief)
-    frames = (
-        f"A {hill} {pick(AREA)} with {names}",
-        f"{names} on {hill} {pick(LAND)}",
-        f"{names} spread over the {hill} {pick(LAND)}",
-    )
-    return pick(frames)
-
-
-def _water_first(water: Fact, main: Fact | None, relief: Fact | None, pick: Pick) -> str:
-    phrase, hill = _water_phrase(water, pick), _relief_word(relief)
-    noun = _noun(main, pick) if main else f"{hill} {pick(LAND)}"
-    if water.concept == "river":
-        across = f"{hill} {pick(LAND)}" if not main else noun
-        return f"{phrase} {pick(RUNS)} {across}"
-    if water.concept == "sea":
-        ground = f"the {hill} coast" if not main else f"a {hill} coast with {noun}"
-        return pick((f"The sea borders {ground}", f"The sea lies beside {ground}"))
-    plural = phrase.startswith("several")
-    around = f"{noun} on {hill} {pick(LAND)}" if main and hill else noun
-    return pick((f"{phrase} {'lie' if plural else 'lies'} among {around}", f"{phrase} surrounded by {around}"))
-
-
-def _object_first(thing: Fact, main: Fact | None, relief: Fact | None, pick: Pick) -> str:
-    phrase, hill = _object_phrase(thing), _relief_word(relief)
-    plural = phrase.split()[0] in ("several", "many") or phrase.startswith(("a few", "a couple"))
-    ground = f"{hill} {pick(LAND)}"
-    around = _noun(main, pick) if main else ground
-    if thing.concept in ("road", "main_road", "highway", "railway", "track"):
-        return f"{phrase} {'run' if plural else 'runs'} through {pick((around, ground))}"
-    verb = "stand" if plural else "stands"
-    frames = [f"{phrase} surrounded by {around}", f"{phrase} {verb} on {ground}"]
-    return pick(frames + ([f"{phrase} {verb} among {around}"] if main else []))
-
-
-def _flooded(water: Fact, pick: Pick) -> str:
-    name = {"sea": "sea", "lake": "lake", "river": "river"}.get(water.concept, "water")
-    return pick(
-        (f"Open water of a {name} fills most of the area", f"The open water of a large {name} dominates the area")
-    )
+def _fits(tail: str, said: Sequence[Said], opening: str) -> bool:
+    """Whether a tail reads well with what it lists."""
+    items = [s.words for s in said]
+    land = all(s.fact.role == "cover" and s.fact.concept != "built" for s in said)
+    placed = any(re.search(r"\b(?:north|south|west|east|centre|middle)", i) for i in items)
+    if re.search("dotted|throughout|here and there", tail):
+        return all(i.startswith(_PLURALS) for i in items) and not placed and "scattered" not in " ".join(items)
+    if re.search("between|in places|mixed|interspersed|broken|the rest|room|giving|bordered|border|joined", tail):
+        fresh = not re.search(r"\bwith|between|mixed|border|interspersed|broken|gives way", opening)
+        spread = not placed or bool(re.search("giving|room|the rest|joined|bordered", tail))
+        return land and fresh and spread and not (tail.startswith(", which") and opening.endswith(("{land}", "s")))
+    if tail.startswith((", next", ", along")):
+        return " next to" not in opening and "along" not in opening
+    return not (tail.startswith(", with") and re.search(r"\bwith\b", opening) and len(items) > 2)

@@ -1,0 +1,116 @@
+"""Words: noun phrases for facts, and the keyed draws that choose among them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from geomeld.caption.facts import Fact
+from geomeld.caption.repair import count_word
+from geomeld.caption.writers import grammar
+from geomeld.caption.writers.grammar import NOUNS, Noun
+from geomeld.core.draw import below, draw_words
+
+T = TypeVar("T")
+LINES = frozenset(("road", "main_road", "highway", "railway", "street", "canal"))
+"""Objects that run through a tile."""
+
+
+@dataclass
+class Pen:
+    """Keyed draws for one draft, and the facts that it has told so far."""
+
+    seed: int
+    tile_id: int
+    stream: str
+    drawn: int = 0
+    told: set[str] = field(default_factory=set)
+
+    def pick(self, options: Sequence[T]) -> T:
+        """One of several, each equally likely."""
+        self.drawn += 1
+        word, _ = draw_words(self.seed, f"caption-{self.stream}-{self.drawn}", self.tile_id)
+        return options[below(word, len(options))]
+
+    def chance(self, percent: int) -> bool:
+        """True in so many of a hundred cases."""
+        return self.pick(range(100)) < percent
+
+
+def noun_of(fact: Fact, pen: Pen) -> tuple[Noun, str]:
+    """(noun, with an adjective that the measurements support, or without)."""
+    noun = pen.pick(NOUNS[fact.concept])
+    traits = [t for t in fact.traits if noun.traits for t in grammar.TRAITS[t] if (t, noun.word) not in grammar.UNFIT]
+    if not traits or not pen.chance(65):
+        return noun, noun.word
+    return noun, f"{pen.pick(traits)} {noun.word}"
+
+
+def amount_of(fact: Fact, pen: Pen) -> str:
+    """A cover with a word for how much of it there is."""
+    if fact.concept == "built":
+        return pen.pick(_BUILT["few" if fact.value < 0.06 else "some" if fact.value < 0.25 else "many"])
+    noun, words = noun_of(fact, pen)
+    special = grammar.PLURAL_TABLES.get(noun.word, grammar.FOR_PLURALS) if noun.plural else {}
+    amounts: Sequence[str] = special.get(fact.detail) or grammar.AMOUNTS[fact.detail]
+    if noun.word.endswith(("land", "ground", "cover", "forest", "soil", "earth")) and not noun.plural:
+        amounts = [a for a in amounts if a not in ("scattered", "plenty of")] or list(amounts)
+    if "vegetation" in noun.word or "sparse" in words:
+        amounts = [a for a in amounts if a not in ("scattered", "a scattering of")] or list(amounts)
+    return f"{pen.pick(amounts)} {words}".strip()
+
+
+_BUILT = {
+    "few": (
+        "a few buildings",
+        "a few scattered buildings",
+        "scattered buildings",
+        "a few small buildings",
+        "isolated buildings",
+    ),
+    "some": ("some buildings", "clusters of buildings", "groups of buildings", "several buildings", "buildings"),
+    "many": ("many buildings", "large clusters of buildings", "numerous buildings", "extensive built-up land"),
+}
+
+
+def water_in_words(fact: Fact, pen: Pen) -> str:
+    if fact.concept == "sea":
+        return pen.pick(("the sea", "open water of the sea", "the open sea"))
+    if fact.count > 1:
+        return f"{'two' if fact.count == 2 else 'several' if fact.count > 3 else 'a few'} {fact.concept}s"
+    traits = [t for t in fact.traits for t in grammar.TRAITS[t] if (t, fact.concept) not in grammar.UNFIT]
+    trait = pen.pick(traits) + " " if traits and pen.chance(65) else ""
+    return f"a {trait}{fact.concept}{place_of(fact, pen, 55)}"
+
+
+def object_in_words(fact: Fact, pen: Pen) -> str:
+    single, plural = fact.detail.split("|")
+    if fact.count > 1 and fact.concept in LINES:
+        # The map cuts a road into many pieces: their number says nothing.
+        return pen.pick((plural, f"a network of {plural}", f"{plural} of different sizes")[: 1 + (fact.count > 7)])
+    if fact.count > 1:
+        return f"{count_word(fact.count)} {plural}"
+    return single if single.endswith("land") else f"a {single}"
+
+
+def place_of(fact: Fact, pen: Pen, percent: int) -> str:
+    if not fact.sector or f"in {fact.sector}" in pen.told or not pen.chance(percent):
+        return ""
+    pen.told.add(f"in {fact.sector}")  # one place is named once
+    kind = "centre" if fact.sector == "centre" else "corner" if "-" in fact.sector else "side"
+    return " " + pen.pick(grammar.PLACES[kind]).format(fact.sector)
+
+
+def is_plural(words: str) -> bool:
+    """Whether a noun phrase takes a plural verb: its head, before any "of" or place, ends in s."""
+    head = re.split(r" (?:of|in|to|towards|at) ", words)[0]
+    return head.endswith("s") and not head.endswith(("ss", "moss"))
+
+
+def third_person(verb: str) -> str:
+    """ "cover" -> "covers"."""
+    if verb == "be":
+        return "is"
+    if verb.endswith(("ch", "sh", "s", "x")):
+        return verb + "es"
+    return verb[:-1] + "ies" if verb.endswith("y") and verb[-2] not in "aeiou" else verb + "s"
