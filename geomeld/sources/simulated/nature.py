@@ -14,6 +14,7 @@ from geomeld.sources.simulated.noise import (
     ridged,
     share_below,
     step_between,
+    unit,
 )
 
 BIOMES = (
@@ -72,40 +73,68 @@ PERMANENT = 75.0
 """Occurrence of water in % from which it is seasonal, and permanent."""
 
 
-@njit(cache=True)
-def continent(x, y, z, key):  # type: ignore[no-untyped-def]
-    """Continentalness: (broad, with its coastline's detail); positive on land."""
-    broad = 0.62 * layered(x, y, z, 7.0e6, 4, 0.5, key) - 0.10
-    return broad, broad + 0.05 * layered(x, y, z, 4.0e5, 11, 0.56, key + 20)
+(
+    BROAD, COAST, BELT, HILLY, PLATEAU, WARMTH, RAIN, REGION, RIVER, RIVER_WIDTH, STREAM, STREAM_WIDTH, BROOK,
+    BROOK_WIDTH, DEPTH, SHAPE, TEXTURE, FRINGE, PATCH, DAMP,
+) = range(20)  # fmt: skip
+"""Rows of `_fields`."""
 
 
 @njit(cache=True)
-def _river(x, y, z, wavelength, width, wander, key):  # type: ignore[no-untyped-def]
+def _fields(points, key):  # type: ignore[no-untyped-def]
+    """All noise that nature is made of, (20, points)."""
+    out = np.empty((20, points.shape[1]))
+    out[BROAD] = 0.62 * layered(points, 7.0e6, 4, 0.5, key) - 0.10
+    out[COAST] = out[BROAD] + 0.05 * layered(points, 4.0e5, 11, 0.56, key + 20)
+    out[BELT] = ridged(points, 3.2e6, 2, 0.5, key + 40)
+    out[HILLY] = layered(points, 1.3e5, 3, 0.55, key + 50)
+    out[PLATEAU] = layered(points, 2.5e5, 3, 0.5, key + 55)
+    out[WARMTH] = layered(points, 2.5e6, 3, 0.5, key + 60)
+    out[RAIN] = layered(points, 2.2e6, 4, 0.5, key + 67)
+    out[REGION] = layered(points, 3.0e5, 2, 0.5, key + 80)
+    out[RIVER], out[RIVER_WIDTH] = _river(points, 1.5e5, 360.0, 2600.0, key + 100)
+    out[STREAM], out[STREAM_WIDTH] = _river(points, 2.0e4, 64.0, 420.0, key + 110)
+    out[BROOK], out[BROOK_WIDTH] = _river(points, 7.5e3, 9.0, 130.0, key + 120)
+    out[DEPTH] = layered(points, 6.5e3, 3, 0.45, key + 130)
+    out[SHAPE] = ridged(_warped(points, 1500.0, 9.0e3, key + 140), 1.5e4, 9, 0.46, key + 150)
+    out[TEXTURE] = layered(points, 60.0, 2, 0.7, key + 170) * 0.4
+    out[FRINGE] = 1.0 + 0.35 * layered(points, 420.0, 2, 0.6, key + 175)
+    out[PATCH] = layered(points, 1.7e3, 6, 0.66, key + 200)
+    out[DAMP] = layered(points, 1.5e3, 5, 0.6, key + 210)
+    return out
+
+
+@njit(cache=True)
+def _warped(points, metres, wavelength, key):  # type: ignore[no-untyped-def]
+    """Points moved by up to `metres` in every direction."""
+    out = np.empty_like(points)
+    for axis in range(3):
+        out[axis] = points[axis] + metres / EARTH * plain_noise(points, wavelength, key + 1 + axis)
+    return out
+
+
+@njit(cache=True)
+def _river(points, wavelength, width, wander, key):  # type: ignore[no-untyped-def]
     """(distance to the axis, half width) in metres of a system of meandering rivers."""
-    f = EARTH / (wander * 6.0)
-    a = wander / EARTH
-    wx = x + a * plain_noise(x * f, y * f, z * f, key + 1)
-    wy = y + a * plain_noise(x * f, y * f, z * f, key + 2)
-    wz = z + a * plain_noise(x * f, y * f, z * f, key + 3)
-    g = EARTH / (wavelength * 2.0)
-    strength = 1.0 + 0.8 * plain_noise(x * g, y * g, z * g, key + 4)
-    return line_distance(wx, wy, wz, wavelength, key), 0.5 * width * max(strength, 0.25)
+    strength = 1.0 + 0.8 * plain_noise(points, wavelength * 2.0, key + 4)
+    axis = line_distance(_warped(points, wander, wander * 6.0, key), wavelength, key)
+    return axis, 0.5 * width * np.maximum(strength, 0.25)
 
 
 @njit(cache=True)
-def _climate(latitude, height, shore, x, y, z, key):  # type: ignore[no-untyped-def]
+def _climate(latitude, height, shore, warmth, rain):  # type: ignore[no-untyped-def]
     """(annual mean temperature in C, moisture 0..1)."""
     s = abs(math.sin(math.radians(latitude)))
-    temperature = 28.5 - 44.0 * s**2.3 - 0.0060 * height + 1.5 * layered(x, y, z, 2.5e6, 3, 0.5, key)
+    temperature = 28.5 - 44.0 * s**2.3 - 0.0060 * height + 1.5 * warmth
     a = abs(latitude)
     belts = 0.72 * math.exp(-((a / 14.0) ** 2)) + 0.52 * math.exp(-(((a - 53.0) / 18.0) ** 2)) + 0.12
-    moisture = belts + 0.17 * layered(x, y, z, 2.2e6, 4, 0.5, key + 7) + 0.12 * math.exp(-max(shore, 0.0) / 0.05)
+    moisture = belts + 0.17 * rain + 0.12 * math.exp(-max(shore, 0.0) / 0.05)
     return temperature, min(1.0, max(0.02, moisture))
 
 
 @njit(cache=True)
-def _biome(latitude, height, relief, shore, t, m, x, y, z, key):  # type: ignore[no-untyped-def]
-    region = layered(x, y, z, 3.0e5, 2, 0.5, key)
+def _biome(latitude, height, relief, shore, t, m, region):  # type: ignore[no-untyped-def]
+    """Index into BIOMES."""
     a = abs(latitude)
     if t > 20.5 and a < 31.0 and shore < 0.020 and relief < 90.0 and m > 0.33:
         return 13
@@ -135,23 +164,19 @@ def _biome(latitude, height, relief, shore, t, m, x, y, z, key):  # type: ignore
 
 
 @njit(cache=True)
-def _point(lon, lat, key, out):  # type: ignore[no-untyped-def]
-    """Everything natural at one place; fills `out` in the order of FIELDS."""
-    rl, rb = math.radians(lon), math.radians(lat)
-    x, y, z = math.cos(rb) * math.cos(rl), math.cos(rb) * math.sin(rl), math.sin(rb)
-    broad, shore = continent(x, y, z, key)
-    belt = step_between(0.42, 0.72, ridged(x, y, z, 3.2e6, 2, 0.5, key + 40)) * step_between(0.02, 0.12, shore)
-    hilly = step_between(-0.5, 1.7, layered(x, y, z, 1.3e5, 3, 0.55, key + 50))
+def _point(lat, f, out):  # type: ignore[no-untyped-def]
+    """Everything natural at one place from its noise; fills `out` in the order of FIELDS."""
+    shore = f[COAST]
+    belt = step_between(0.42, 0.72, f[BELT]) * step_between(0.02, 0.12, shore)
+    hilly = step_between(-0.5, 1.7, f[HILLY])
     relief = 3.0 + 240.0 * hilly**2.2 + 1700.0 * belt
-    ground = max(broad, 0.0) * 320.0 + belt * 900.0 * share_below(layered(x, y, z, 2.5e5, 3, 0.5, key + 55))
+    ground = max(f[BROAD], 0.0) * 320.0 + belt * 900.0 * share_below(f[PLATEAU])
     rise = 1.0 - math.exp(-max(shore, 0.0) / 0.004)
-    temperature, moisture = _climate(lat, ground + 0.4 * relief, shore, x, y, z, key + 60)
-    biome = _biome(lat, ground + 0.4 * relief, relief, shore, temperature, moisture, x, y, z, key + 80)
+    temperature, moisture = _climate(lat, ground + 0.4 * relief, shore, f[WARMTH], f[RAIN])
+    biome = _biome(lat, ground + 0.4 * relief, relief, shore, temperature, moisture, f[REGION])
 
     flow = step_between(0.14, 0.34, moisture)
-    d1, w1 = _river(x, y, z, 1.5e5, 360.0, 2600.0, key + 100)
-    d2, w2 = _river(x, y, z, 2.0e4, 64.0, 420.0, key + 110)
-    d3, w3 = _river(x, y, z, 7.5e3, 9.0, 130.0, key + 120)
+    d1, w1, d2, w2, d3, w3 = f[RIVER], f[RIVER_WIDTH], f[STREAM], f[STREAM_WIDTH], f[BROOK], f[BROOK_WIDTH]
     # Valleys are as wide as their slopes are high, or mountains would have walls.
     valley = (
         (d1 / (d1 + 900.0 + relief))
@@ -159,22 +184,15 @@ def _point(lon, lat, key, out):  # type: ignore[no-untyped-def]
         * (0.3 + 0.7 * d3 / (d3 + 110.0 + 0.6 * relief))
     )
     glacial = step_between(4.0, -6.0, temperature)
-    depth = layered(x, y, z, 6.5e3, 3, 0.45, key + 130) - (1.42 - 0.50 * glacial - 0.2 * (biome == 8))
+    depth = f[DEPTH] - (1.42 - 0.50 * glacial - 0.2 * (biome == 8))
     if relief > 320.0 or moisture < 0.22:
         depth = -3.0
     basin = step_between(0.0, 1.1, -depth)
-
-    f = EARTH / 9.0e3
-    bend = 1500.0 / EARTH
-    qx = x + bend * plain_noise(x * f, y * f, z * f, key + 141)
-    qy = y + bend * plain_noise(x * f, y * f, z * f, key + 142)
-    qz = z + bend * plain_noise(x * f, y * f, z * f, key + 143)
-    shape = ridged(qx, qy, qz, 1.5e4, 9, 0.46, key + 150)
+    shape = f[SHAPE]
     height = rise * (ground + relief * valley * basin * shape * (0.25 + 0.75 * rise) + 2.0) + min(shore, 0.004) * 900.0
 
     # --- water ---
-    texture = layered(x, y, z, 60.0, 2, 0.7, key + 170) * 0.4
-    fringe = 1.0 + 0.35 * layered(x, y, z, 420.0, 2, 0.6, key + 175)
+    fringe = f[FRINGE]
     occurrence = 0.0
     if shore <= 0.0:
         occurrence = 100.0
@@ -196,23 +214,21 @@ def _point(lon, lat, key, out):  # type: ignore[no-untyped-def]
     out[4] = occurrence
     out[5] = temperature
     out[6] = moisture
-    out[7] = min(1.0, max(-1.0, texture))
+    out[7] = min(1.0, max(-1.0, f[TEXTURE]))
     out[8] = relief * valley * basin
     out[9] = shore
     out[3] = biome
     out[1], out[2] = _cover(
-        x, y, z, lat, key + 200, biome, occurrence, shore, height, temperature, moisture, relief * valley * basin,
-        min(d1 - w1, d2 - w2), d3, shape, texture,
+        f[PATCH], f[DAMP], biome, occurrence, shore, height, temperature, moisture, relief * valley * basin,
+        min(d1 - w1, d2 - w2), d3, shape, f[TEXTURE],
     )  # fmt: skip
 
 
 @njit(cache=True)
-def _cover(x, y, z, lat, key, biome, occurrence, shore, height, t, m, steep, bank, brook, shape, texture):  # type: ignore[no-untyped-def]
+def _cover(patch, damp, biome, occurrence, shore, height, t, m, steep, bank, brook, shape, texture):  # type: ignore[no-untyped-def]
     """(WorldCover code, canopy height in metres) of natural ground."""
     if occurrence >= 75.0:
         return 80.0, 0.0
-    patch = layered(x, y, z, 1.7e3, 6, 0.66, key)
-    damp = layered(x, y, z, 1.5e3, 5, 0.6, key + 10)
     rich = share_below(patch + 0.10 * texture)
     if biome == 13 and t > 19.0 and shore < 0.0062 * (1.0 + 0.6 * math.tanh(damp)) and steep < 40.0:
         return 95.0, 13.0 * (0.7 + 0.5 * rich)
@@ -249,8 +265,9 @@ def _cover(x, y, z, lat, key, biome, occurrence, shore, height, t, m, steep, ban
 
 @njit(cache=True, nogil=True)
 def _survey(lon, lat, key, out):  # type: ignore[no-untyped-def]
+    noise = _fields(unit(lon, lat), key)
     for i in range(lon.size):
-        _point(lon[i], lat[i], key, out[:, i])
+        _point(lat[i], noise[:, i], out[:, i])
 
 
 def survey(seed: int, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -32,28 +32,130 @@ def fraction(h):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _corner(i, j, k, key, x, y, z):  # type: ignore[no-untyped-def]
-    h = hashed(i, j, k, key)
-    gx = float(h & np.uint64(0xFFFFF)) * (2.0 / 1048575.0) - 1.0
-    gy = float((h >> np.uint64(20)) & np.uint64(0xFFFFF)) * (2.0 / 1048575.0) - 1.0
-    gz = float((h >> np.uint64(40)) & np.uint64(0xFFFFF)) * (2.0 / 1048575.0) - 1.0
-    return gx * x + gy * y + gz * z, gx, gy, gz
+def unit(lon, lat):  # type: ignore[no-untyped-def]
+    """Coordinates (x, y, z) on the unit sphere of points in degrees, (3, points)."""
+    out = np.empty((3, lon.size))
+    for p in range(lon.size):
+        east, north = math.radians(lon[p]), math.radians(lat[p])
+        out[0, p] = math.cos(north) * math.cos(east)
+        out[1, p] = math.cos(north) * math.sin(east)
+        out[2, p] = math.sin(north)
+    return out
+
+
+@njit(cache=True)
+def _slope(h):  # type: ignore[no-untyped-def]
+    """20 bits as a number in -1..1."""
+    return float(h & np.uint64(0xFFFFF)) * (2.0 / 1048575.0) - 1.0
+
+
+@njit(cache=True)
+def _corners(i, j, k, key, out):  # type: ignore[no-untyped-def]
+    """Draw the gradients at the eight corners of a cell of the lattice: (8, 3), the last index the fastest."""
+    for a in range(2):
+        ha = mix(np.uint64(i + a) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key))
+        for b in range(2):
+            hb = mix(ha ^ (np.uint64(j + b) * np.uint64(0xC2B2AE3D27D4EB4F)))
+            for c in range(2):
+                h = mix(hb ^ (np.uint64(k + c) * np.uint64(0x165667B19E3779F9)))
+                at = 4 * a + 2 * b + c
+                out[at, 0], out[at, 1], out[at, 2] = _slope(h), _slope(h >> np.uint64(20)), _slope(h >> np.uint64(40))
 
 
 @njit(cache=True)
 def _fade(t):  # type: ignore[no-untyped-def]
-    return t * t * t * (t * (t * 6.0 - 15.0) + 10.0), 30.0 * t * t * (t * (t - 2.0) + 1.0)
+    return t * t * t * (t * (t * 6.0 - 15.0) + 10.0)
 
 
 @njit(cache=True)
-def gradient_noise(x, y, z, key):  # type: ignore[no-untyped-def]
-    """Perlin noise at a point of space and its gradient: (value, d/dx, d/dy, d/dz); values are about -1..1."""
-    i, j, k = math.floor(x), math.floor(y), math.floor(z)
-    fx, fy, fz = x - i, y - j, z - k
-    i, j, k = int(i), int(j), int(k)
-    u, du = _fade(fx)
-    v, dv = _fade(fy)
-    w, dw = _fade(fz)
+def _fade_slope(t):  # type: ignore[no-untyped-def]
+    return 30.0 * t * t * (t * (t - 2.0) + 1.0)
+
+
+@njit(cache=True)
+def _run_length(x, y, z, f, i, j, k):  # type: ignore[no-untyped-def]
+    """How many points from the first on lie in one cell of the lattice."""
+    for p in range(x.size):
+        if math.floor(x[p] * f) != i or math.floor(y[p] * f) != j or math.floor(z[p] * f) != k:
+            return p
+    return x.size
+
+
+@njit(cache=True)
+def _blend(x, y, z, f, i, j, k, g, out):  # type: ignore[no-untyped-def]
+    """Perlin noise at points of one cell. Without a branch, so that it is computed several points at a time."""
+    a0, a1, a2, b0, b1, b2 = g[0, 0], g[0, 1], g[0, 2], g[1, 0], g[1, 1], g[1, 2]
+    c0, c1, c2, d0, d1, d2 = g[2, 0], g[2, 1], g[2, 2], g[3, 0], g[3, 1], g[3, 2]
+    e0, e1, e2, f0, f1, f2 = g[4, 0], g[4, 1], g[4, 2], g[5, 0], g[5, 1], g[5, 2]
+    g0, g1, g2, h0, h1, h2 = g[6, 0], g[6, 1], g[6, 2], g[7, 0], g[7, 1], g[7, 2]
+    for p in range(out.size):
+        u, v, w = x[p] * f - i, y[p] * f - j, z[p] * f - k
+        r, s, t = u - 1.0, v - 1.0, w - 1.0
+        fu, fv, fw = _fade(u), _fade(v), _fade(w)
+        low, high = a0 * u + a1 * v + a2 * w, b0 * u + b1 * v + b2 * t
+        n00 = low + fw * (high - low)
+        low, high = c0 * u + c1 * s + c2 * w, d0 * u + d1 * s + d2 * t
+        n01 = low + fw * (high - low)
+        low, high = e0 * r + e1 * v + e2 * w, f0 * r + f1 * v + f2 * t
+        n10 = low + fw * (high - low)
+        low, high = g0 * r + g1 * s + g2 * w, h0 * r + h1 * s + h2 * t
+        n11 = low + fw * (high - low)
+        low, high = n00 + fv * (n01 - n00), n10 + fv * (n11 - n10)
+        out[p] = 1.5 * (low + fu * (high - low))
+
+
+@njit(cache=True)
+def plain_noise(points, wavelength, key):  # type: ignore[no-untyped-def]
+    """Perlin noise at (3, points) of the unit sphere, about -1..1; `wavelength` in metres on the ground.
+
+    Points that follow each other mostly lie in one cell of the lattice: its corners, whose hashes cost several times
+    the rest, are then drawn once. A value depends on its own point alone.
+    """
+    f = EARTH / wavelength
+    x, y, z = points[0], points[1], points[2]
+    out, corners, start = np.empty(x.size), np.empty((8, 3)), 0
+    while start < x.size:
+        i, j, k = math.floor(x[start] * f), math.floor(y[start] * f), math.floor(z[start] * f)
+        stop = start + _run_length(x[start:], y[start:], z[start:], f, i, j, k)
+        _corners(int(i), int(j), int(k), key, corners)
+        _blend(x[start:stop], y[start:stop], z[start:stop], f, i, j, k, corners, out[start:stop])
+        start = stop
+    return out
+
+
+@njit(cache=True)
+def layered(points, wavelength, octaves, gain, key):  # type: ignore[no-untyped-def]
+    """Sum of octaves from `wavelength` metres down, each half as long and `gain` as strong; unit variance or so."""
+    total, amplitude, norm = np.zeros(points.shape[1]), 1.0, 0.0
+    for n in range(octaves):
+        total += amplitude * plain_noise(points, wavelength, key + n)
+        norm += amplitude * amplitude
+        amplitude *= gain
+        wavelength *= 0.5
+    return total / (0.42 * math.sqrt(norm))
+
+
+@njit(cache=True)
+def ridged(points, wavelength, octaves, gain, key):  # type: ignore[no-untyped-def]
+    """Ridged multifractal, 0..1: sharp crests, each octave stronger where the one before was high."""
+    total, weight = np.zeros(points.shape[1]), np.ones(points.shape[1])
+    amplitude, norm = 1.0, 0.0
+    for n in range(octaves):
+        r = np.maximum(1.0 - np.abs(plain_noise(points, wavelength, key + n)) * 1.4, 0.0)
+        r = r * r * weight
+        weight = np.minimum(1.0, np.maximum(0.15, r * 1.8))
+        total += amplitude * r
+        norm += amplitude
+        amplitude *= gain
+        wavelength *= 0.5
+    return total / norm
+
+
+@njit(cache=True)
+def _gradient_noise(x, y, z, g):  # type: ignore[no-untyped-def]
+    """Perlin noise at a point of a cell (0..1 each) and its gradient: (value, d/dx, d/dy, d/dz)."""
+    u, v, w = _fade(x), _fade(y), _fade(z)
+    du, dv, dw = _fade_slope(x), _fade_slope(y), _fade_slope(z)
     value = gx = gy = gz = 0.0
     for a in range(2):
         wa, sa = (u, du) if a else (1.0 - u, -du)
@@ -61,7 +163,8 @@ def gradient_noise(x, y, z, key):  # type: ignore[no-untyped-def]
             wb, sb = (v, dv) if b else (1.0 - v, -dv)
             for c in range(2):
                 wc, sc = (w, dw) if c else (1.0 - w, -dw)
-                d, cx, cy, cz = _corner(i + a, j + b, k + c, key, fx - a, fy - b, fz - c)
+                cx, cy, cz = g[4 * a + 2 * b + c]
+                d = cx * (x - a) + cy * (y - b) + cz * (z - c)
                 value += wa * wb * wc * d
                 gx += wa * wb * wc * cx + sa * wb * wc * d
                 gy += wa * wb * wc * cy + wa * sb * wc * d
@@ -70,63 +173,32 @@ def gradient_noise(x, y, z, key):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def plain_noise(x, y, z, key):  # type: ignore[no-untyped-def]
-    """Perlin noise without its gradient, about -1..1."""
+def line_distance(points, wavelength, key):  # type: ignore[no-untyped-def]
+    """Distance in metres (to first order) of (3, points) to the zero line of a noise field with this wavelength."""
+    f = EARTH / wavelength
+    out, corners, last = np.empty(points.shape[1]), np.empty((8, 3)), (0.5, 0.5, 0.5)
+    for p in range(out.size):
+        x, y, z = points[0, p], points[1, p], points[2, p]
+        i, j, k = math.floor(x * f), math.floor(y * f), math.floor(z * f)
+        if (i, j, k) != last:
+            _corners(int(i), int(j), int(k), key, corners)
+            last = (float(i), float(j), float(k))
+        value, gx, gy, gz = _gradient_noise(x * f - i, y * f - j, z * f - k, corners)
+        radial = gx * x + gy * y + gz * z
+        steepness = math.sqrt(max(gx * gx + gy * gy + gz * gz - radial * radial, 1e-4))
+        out[p] = abs(value) * wavelength / steepness
+    return out
+
+
+@njit(cache=True)
+def plane_noise(x, y, z, key):  # type: ignore[no-untyped-def]
+    """Perlin noise at one point of space, about -1..1."""
+    at, corners, out = np.empty((3, 1)), np.empty((8, 3)), np.empty(1)
+    at[0, 0], at[1, 0], at[2, 0] = x, y, z
     i, j, k = math.floor(x), math.floor(y), math.floor(z)
-    fx, fy, fz = x - i, y - j, z - k
-    i, j, k = int(i), int(j), int(k)
-    u = fx * fx * fx * (fx * (fx * 6.0 - 15.0) + 10.0)
-    v = fy * fy * fy * (fy * (fy * 6.0 - 15.0) + 10.0)
-    w = fz * fz * fz * (fz * (fz * 6.0 - 15.0) + 10.0)
-    value = 0.0
-    for a in range(2):
-        wa = u if a else 1.0 - u
-        for b in range(2):
-            wb = wa * (v if b else 1.0 - v)
-            for c in range(2):
-                d, _, _, _ = _corner(i + a, j + b, k + c, key, fx - a, fy - b, fz - c)
-                value += wb * (w if c else 1.0 - w) * d
-    return value * 1.5
-
-
-@njit(cache=True)
-def layered(x, y, z, wavelength, octaves, gain, key):  # type: ignore[no-untyped-def]
-    """Sum of octaves from `wavelength` metres down, each half as long and `gain` as strong; unit variance or so."""
-    f = EARTH / wavelength
-    total, amplitude, norm = 0.0, 1.0, 0.0
-    for n in range(octaves):
-        total += amplitude * plain_noise(x * f, y * f, z * f, key + n)
-        norm += amplitude * amplitude
-        amplitude *= gain
-        f *= 2.0
-    return total / (0.42 * math.sqrt(norm))
-
-
-@njit(cache=True)
-def ridged(x, y, z, wavelength, octaves, gain, key):  # type: ignore[no-untyped-def]
-    """Ridged multifractal, 0..1: sharp crests, each octave stronger where the one before was high."""
-    f = EARTH / wavelength
-    total, amplitude, norm, weight = 0.0, 1.0, 0.0, 1.0
-    for n in range(octaves):
-        r = 1.0 - abs(plain_noise(x * f, y * f, z * f, key + n)) * 1.4
-        r = max(r, 0.0)
-        r = r * r * weight
-        weight = min(1.0, max(0.15, r * 1.8))
-        total += amplitude * r
-        norm += amplitude
-        amplitude *= gain
-        f *= 2.0
-    return total / norm
-
-
-@njit(cache=True)
-def line_distance(x, y, z, wavelength, key):  # type: ignore[no-untyped-def]
-    """Distance in metres (to first order) to the zero line of a noise field with this wavelength."""
-    f = EARTH / wavelength
-    value, gx, gy, gz = gradient_noise(x * f, y * f, z * f, key)
-    radial = gx * x + gy * y + gz * z
-    steepness = math.sqrt(max(gx * gx + gy * gy + gz * gz - radial * radial, 1e-4))
-    return abs(value) * wavelength / steepness
+    _corners(int(i), int(j), int(k), key, corners)
+    _blend(at[0], at[1], at[2], 1.0, i, j, k, corners, out)
+    return out[0]
 
 
 @njit(cache=True)
