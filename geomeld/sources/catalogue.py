@@ -5,9 +5,10 @@ import http.client
 import json
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,9 @@ TIMEOUT_S = 30.0
 
 BUSY = frozenset({408, 425, 429})
 """HTTP codes below 500 that ask for patience."""
+
+BEGINNING = 16384
+"""Bytes that GDAL asks for first."""
 
 T = TypeVar("T")
 
@@ -48,6 +52,9 @@ class _Reader(DefaultStacIO):
 
     def read_text_from_href(self, href: str) -> str:
         return _text(href)
+
+    def stac_object_from_dict(self, d: dict[str, Any], *given: Any, **named: Any) -> pystac.STACObject:
+        return super().stac_object_from_dict(_with_period(d), *given, **named)
 
 
 @lru_cache(maxsize=8)
@@ -111,8 +118,59 @@ def turned(outline: BaseGeometry) -> list[BaseGeometry]:
 def _static(href: str, collection: str) -> tuple[list[pystac.Item], shapely.STRtree]:
     """Every item of a static collection that has a footprint, and a tree of their footprints."""
     whole = open_catalogue(href).collections[collection]
-    known = [i for i in _guarded(href, lambda: list(whole.get_items(recursive=True))) if i.geometry]
+    known = [i for i in _guarded(href, lambda: list(_read_items(whole))) if i.geometry]
     return known, shapely.STRtree([footprint_of(i) for i in known])
+
+
+def _read_items(container: pystac.Catalog) -> Iterator[pystac.Item]:
+    """Every item below a catalogue; those without a time are left out, with a warning."""
+    for link in container.get_item_links():
+        item = _dated(partial(_linked, link, container.get_root()))
+        if isinstance(item, pystac.Item):
+            yield item
+    for child in container.get_children():
+        yield from _read_items(child)
+
+
+class _Undated(SourceError):
+    """An item states no time at all."""
+
+
+def _dated(read: Callable[[], T]) -> T | None:
+    """What was read; None, with a warning, where it is an item without a time."""
+    try:
+        return read()
+    except Exception as error:
+        # pystac puts its own error over that of the reader.
+        undated = next((e for e in chain(error) if isinstance(e, _Undated)), None)
+        if undated is None:
+            raise
+        warnings.warn(str(undated), stacklevel=2)
+        return None
+
+
+def _linked(link: pystac.Link, root: pystac.Catalog | None) -> object:
+    return link.resolve_stac_object(root).target
+
+
+def _item(found: dict[str, Any], client: Any) -> pystac.Item:
+    return pystac.Item.from_dict(_with_period(found), root=client, preserve_dict=False)
+
+
+def _with_period(found: dict[str, Any]) -> dict[str, Any]:
+    """The JSON of a STAC object; an item that states a time only in part gets the other end of its period. Raises
+    _Undated for one that states none."""
+    given = found.get("properties") or {}
+    ends = [given.get("start_datetime"), given.get("end_datetime")]
+    if found.get("type") != "Feature" or given.get("datetime") or all(ends):
+        return found
+    known = ends[0] or ends[1]
+    if not known:
+        raise _Undated(
+            f"Item {found.get('id')} of {found.get('collection')} has neither a datetime nor a start_datetime and is "
+            "left out; add one to use it."
+        )
+    return found | {"properties": given | {"start_datetime": known, "end_datetime": known}}
 
 
 @lru_cache(maxsize=4096)
@@ -127,7 +185,9 @@ def _searched(
     when = (start, end) if start and end else None
 
     def search() -> tuple[pystac.Item, ...]:
-        return tuple(client.search(collections=[collection], intersects=shape, datetime=when).items())
+        found = client.search(collections=[collection], intersects=shape, datetime=when)
+        read = (_dated(partial(_item, d, client)) for d in found.items_as_dicts())
+        return tuple(item for item in read if item is not None)
 
     return _guarded(href, search)
 
@@ -159,19 +219,20 @@ def _guarded(href: str, work: Callable[[], T]) -> T:
         return work()
     except Exception as error:
         # pystac puts its own error over that of the reader.
-        own = next((e for e in _chain(error) if isinstance(e, SourceError)), None)
+        own = next((e for e in chain(error) if isinstance(e, SourceError)), None)
         if own is not None:
             raise own from None
-        told = " / ".join(str(e) for e in _chain(error))
+        told = " / ".join(str(e) for e in chain(error))
         status = getattr(error, "status_code", None)
         passing = status is not None and (status >= 500 or status in BUSY)
-        names = " ".join(type(e).__name__ for e in _chain(error))
+        names = " ".join(type(e).__name__ for e in chain(error))
         if passing or "Timeout" in names or "ConnectionError" in names:
             raise TransientError(f"The catalogue {href} did not answer: {told}. Try again later.") from error
         raise SourceError(f"The catalogue {href} cannot be read: {told}.") from error
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that it came from."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
@@ -182,6 +243,20 @@ def _text(href: str) -> str:
         return content(href).decode("utf-8")
     except UnicodeDecodeError:
         raise SourceError(f"{href} is no text; give the path or address of a STAC catalog.json.") from None
+
+
+def answers(href: str) -> bool:
+    """Whether the beginning of a file on the web comes as it was promised."""
+    try:
+        request = urllib.request.Request(href, headers={"Range": f"bytes=0-{BEGINNING - 1}"})
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            promised = int(answer.headers.get("Content-Length") or 0)
+            return len(answer.read(BEGINNING)) >= min(promised, BEGINNING)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code < 500 and error.code not in BUSY
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 def content(href: str) -> bytes:

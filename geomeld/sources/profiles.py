@@ -1,7 +1,10 @@
 """Profiles: under which names, and coded how, STAC catalogues hold each modality."""
 
-from collections.abc import Mapping
+import datetime as dt
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+
+import pystac
 
 from geomeld.core.modality import Modality
 
@@ -44,6 +47,9 @@ class Profile:
 SCL_UNUSABLE = (0, 1, 3, 8, 9, 10)
 """Codes of the Sentinel-2 scene classification without a view of the ground: no data, saturated, cloud shadow, clouds,
 cirrus (Sen2Cor; ESA Level-2A product definition)."""
+
+CHANGEOVER = dt.datetime(2022, 1, 25, tzinfo=dt.UTC)
+"""When processing baseline 04.00 came into use."""
 
 _SENTINEL2 = {
     "B1": "coastal",
@@ -93,6 +99,8 @@ PROFILES: dict[str, Profile] = {
             "NAIP orthophoto",
             {"R": ("image",), "G": ("image",), "B": ("image",)},
             stacked=True,
+            # The collar around a photograph is black in all bands and rarely tagged.
+            nodata=0,
         ),
         Profile(
             "aster",
@@ -119,11 +127,34 @@ PROFILES: dict[str, Profile] = {
 """Every profile by the modality that it serves."""
 
 
-def offset_of(properties: Mapping[str, object]) -> int:
-    """What must be added to Sentinel-2 reflectance x 10000 as stored: -1000 from processing baseline 04.00 on, 0 before
-    it and where the provider states that it has been applied."""
-    applied = bool(properties.get("earthsearch:boa_offset_applied"))
-    return -1000 if str(properties.get("s2:processing_baseline", "")) >= "04.00" and not applied else 0
+def offset_of(item: pystac.Item, assets: Iterable[str]) -> tuple[int, str]:
+    """(what must be added to Sentinel-2 reflectance x 10000 as stored, in words why).
+
+    -1000 from processing baseline 04.00 on, 0 before it and where the provider states that it has been applied. An item
+    without a baseline goes by the offset and scale that its assets state, and then by its date: ESA changed over on 25
+    January 2022.
+    """
+    baseline = item.properties.get("s2:processing_baseline")
+    if baseline:
+        applied = bool(item.properties.get("earthsearch:boa_offset_applied"))
+        return -1000 if str(baseline) >= "04.00" and not applied else 0, f"baseline {baseline}"
+    stated = {o for name in assets if name in item.assets and (o := _stated(item.assets[name])) is not None}
+    if len(stated) == 1:
+        (offset,) = stated
+        return offset, f"offset {offset} as its assets state, no baseline"
+    moment = item.datetime or item.common_metadata.start_datetime
+    offset = -1000 if moment is not None and moment.astimezone(dt.UTC) >= CHANGEOVER else 0
+    return offset, f"offset {offset} by its date, no baseline"
+
+
+def _stated(asset: pystac.Asset) -> int | None:
+    """The offset of an asset of one band in stored units, as STAC 1.0 or 1.1 states it; None where it states none."""
+    given = asset.extra_fields
+    for band in (*given.get("raster:bands", ()), *given.get("bands", ()), given):
+        offset, scale = (band.get(k, band.get(f"raster:{k}")) for k in ("offset", "scale"))
+        if offset is not None and scale:
+            return round(offset / scale)
+    return None
 
 
 def bands_of(profile: Profile, modality: Modality, suffix: str) -> dict[str, str]:

@@ -1,0 +1,228 @@
+"""What is wrong with a catalogue or a file: refused, absent, damaged and passing faults are told apart; parts missing."""
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import numpy as np
+import pystac
+import pytest
+import rasterio
+
+from geomeld.core.errors import CorruptAsset, SourceError, TransientError
+from geomeld.core.grid import Grid
+from geomeld.modalities import MODALITIES
+from geomeld.sources import asset
+from geomeld.sources.profiles import offset_of
+from geomeld.sources.stac import StacSource
+from geomeld.testing.http import serve
+
+GRID = Grid.centred_on(11.35, 46.05)
+EVER = dt.datetime(2017, 1, 1, tzinfo=dt.UTC), dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+SIDE = 200
+"""Pixels of a file: the tile and 360 m around it."""
+
+COLLECTIONS = {"sentinel2": "sentinel-2-l2a", "naip": "naip", "aster": "cop-dem-glo-30"}
+
+
+def write(path: Path, values: np.ndarray, pixel: float = 10.0, **profile) -> None:
+    """A GeoTIFF around the tile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    bands, rows, columns = values.shape
+    margin = (pixel * columns - GRID.metres) / 2
+    transform = rasterio.Affine(pixel, 0, GRID.left - margin, 0, -pixel, GRID.top + margin)
+    profile |= {"width": columns, "height": rows, "count": bands, "dtype": values.dtype}
+    with rasterio.open(path, "w", driver="GTiff", crs=f"EPSG:{GRID.epsg}", transform=transform, **profile) as dataset:
+        dataset.write(values)
+
+
+def catalogue(folder: Path, modality: str, items: dict[str, dict], assets: dict[str, np.ndarray], **profile) -> Path:
+    """A static catalogue of one collection whose items have these properties, all with the same files."""
+    outline = [list(p) for p in Grid.centred_on(*GRID.centre).padded(300).footprint()]
+    name = COLLECTIONS[modality]
+    extent = {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}}
+    about = {"stac_version": "1.0.0", "description": "some", "license": "other"}
+    links = []
+    for item, properties in items.items():
+        for key, values in assets.items():
+            write(folder / name / item / f"{key}.tif", values, **profile)
+        found = {
+            "type": "Feature",
+            "stac_version": "1.0.0",
+            "id": item,
+            "collection": name,
+            "geometry": {"type": "Polygon", "coordinates": [[*outline, outline[0]]]},
+            "bbox": [*np.min(outline, axis=0), *np.max(outline, axis=0)],
+            "properties": {"datetime": "2020-06-01T10:00:00Z"} | properties,
+            "links": [],
+            "assets": {key: {"href": f"./{key}.tif"} for key in assets},
+        }
+        (folder / name / item / "item.json").write_text(json.dumps(found))
+        links.append({"rel": "item", "href": f"./{item}/item.json"})
+    collection = {"type": "Collection", "id": name, "extent": extent, "links": links}
+    (folder / name / "collection.json").write_text(json.dumps(about | collection))
+    reference = {"type": "Collection", "id": "sentinel-2-l2a", "extent": extent, "links": []}
+    if modality != "sentinel2":
+        (folder / "reference.json").write_text(json.dumps(about | reference))
+    children = [f"./{name}/collection.json", *([] if modality == "sentinel2" else ["./reference.json"])]
+    root = {"type": "Catalog", "id": "some", "links": [{"rel": "child", "href": href} for href in children]}
+    (folder / "catalog.json").write_text(json.dumps(about | root))
+    return folder / "catalog.json"
+
+
+def heights() -> np.ndarray:
+    return np.random.default_rng(1).uniform(0, 900, (1, SIDE, SIDE)).astype(np.float32)
+
+
+def read(source: StacSource, modality: str = "aster"):
+    scenes = source.scenes(MODALITIES[modality], GRID, *EVER)
+    assert scenes
+    return source.read(MODALITIES[modality], scenes, GRID)
+
+
+@pytest.fixture
+def elevation(tmp_path) -> Path:
+    return catalogue(tmp_path / "stac", "aster", {"one": {}}, {"data": heights()}, compress="deflate")
+
+
+FAULTS = {
+    "refused": ({"status": 403}, SourceError, "Asset data of aster item one was refused .*data.tif.*403.*signed"),
+    "without a login": ({"status": 401}, SourceError, "was refused .*401"),
+    "absent": ({"status": 404}, SourceError, "is not there .*data.tif.*404.*leave its item out"),
+    "gone": ({"status": 410}, SourceError, "is not there"),
+    "busy": ({"status": 429}, TransientError, "429.*Try again later"),
+    "broken": ({"status": 503}, TransientError, "503.*Try again later"),
+    "cut at once": ({"cut": 0}, TransientError, "did not come whole.*Try again later"),
+    "cut on the way": ({"cut": 100}, TransientError, "did not come whole"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_of_a_server_are_told_apart(elevation, monkeypatch, fault):
+    monkeypatch.setitem(asset.HTTP, "GDAL_HTTP_MAX_RETRY", "0")
+    switches, kind, words = FAULTS[fault]
+    with serve(elevation.parent) as server:
+        for name, value in switches.items():
+            getattr(server, name)["*.tif"] = value
+        with pytest.raises(SourceError, match=words) as caught:
+            read(StacSource(f"{server.url}/catalog.json"))
+    assert type(caught.value) is kind
+
+
+def test_a_server_that_is_slow_or_gone_may_be_asked_again(elevation, monkeypatch):
+    monkeypatch.setitem(asset.HTTP, "GDAL_HTTP_MAX_RETRY", "0")
+    monkeypatch.setitem(asset.HTTP, "GDAL_HTTP_TIMEOUT", "1")
+    with serve(elevation.parent) as server:
+        source = StacSource(f"{server.url}/catalog.json")
+        scenes = source.scenes(MODALITIES["aster"], GRID, *EVER)
+        server.delay["*.tif"] = 1.5
+        with pytest.raises(TransientError, match="Try again later"):
+            source.read(MODALITIES["aster"], scenes, GRID)
+    with pytest.raises(TransientError, match="Try again later"):
+        source.read(MODALITIES["aster"], scenes, GRID)
+
+
+@pytest.mark.parametrize("kept", [0, 7, 0.2, 0.7])
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_truncated_file_is_damaged_wherever_it_lies(elevation, kept, remote):
+    file = elevation.parent / "cop-dem-glo-30" / "one" / "data.tif"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: int(kept * len(whole)) if kept < 1 else kept])
+    with serve(elevation.parent) as server:
+        source = StacSource(f"{server.url}/catalog.json" if remote else str(elevation))
+        with pytest.raises(CorruptAsset, match=r"Asset data of aster item one cannot be decoded .*data.tif"):
+            read(source)
+
+
+def test_a_missing_local_file_is_not_called_damaged(elevation):
+    (elevation.parent / "cop-dem-glo-30" / "one" / "data.tif").unlink()
+    with pytest.raises(SourceError, match=r"Asset data of aster item one is not there .*data.tif") as caught:
+        read(StacSource(str(elevation)))
+    assert not isinstance(caught.value, CorruptAsset | TransientError)
+
+
+def test_an_item_without_a_time_is_left_out_with_one_warning(tmp_path):
+    times = {
+        "dated": {},
+        "never": {"datetime": None},
+        "period": {"datetime": None, "start_datetime": "2020-06-03T10:00:00Z", "end_datetime": "2020-06-03T11:00:00Z"},
+        "half": {"datetime": None, "end_datetime": "2020-06-04T10:00:00Z"},
+    }
+    values = np.full((1, SIDE, SIDE), 1000, np.uint16)
+    source = StacSource(str(catalogue(tmp_path, "sentinel2", times, {"B04": values})))
+    with pytest.warns(UserWarning, match=r"Item never of sentinel-2-l2a has neither") as told:
+        scenes = source.scenes(MODALITIES["sentinel2"], GRID, *EVER)
+    assert len(told) == 1
+    assert {s.scene_id: s.acquired.day for s in scenes if s.acquired} == {"dated": 1, "period": 3, "half": 4}
+
+
+def optical(properties: dict, bands: dict | None = None) -> pystac.Item:
+    taken = dt.datetime.fromisoformat(properties.pop("taken", "2020-06-01T10:00:00+00:00"))
+    item = pystac.Item("one", None, None, taken, properties)
+    item.add_asset("B04", pystac.Asset("B04.tif", extra_fields=bands or {}))
+    item.add_asset("SCL", pystac.Asset("SCL.tif", extra_fields={"raster:bands": [{"data_type": "uint8"}]}))
+    return item
+
+
+def test_offset_begins_with_baseline_4():
+    for baseline, offset in {"02.14": 0, "03.01": 0, "04.00": -1000, "05.10": -1000}.items():
+        assert offset_of(optical({"s2:processing_baseline": baseline}), ["B04"]) == (offset, f"baseline {baseline}")
+    applied = {"s2:processing_baseline": "05.09", "earthsearch:boa_offset_applied": True}
+    assert offset_of(optical(applied), ["B04"])[0] == 0
+
+
+@pytest.mark.parametrize(
+    "bands",
+    [
+        {"raster:bands": [{"offset": -0.1, "scale": 0.0001}]},
+        {"bands": [{"raster:offset": -0.1, "raster:scale": 0.0001}]},
+        {"raster:offset": -0.1, "raster:scale": 0.0001},
+    ],
+)
+def test_without_a_baseline_the_assets_decide_then_the_date(bands):
+    early, late = "2022-01-24T23:59:59+00:00", "2022-01-25T00:00:00+00:00"
+    stated = {"offset": 0, "scale": 0.0001}
+    assert offset_of(optical({"taken": early}, bands), ["B04", "SCL"]) == (
+        -1000,
+        "offset -1000 as its assets state, no baseline",
+    )
+    assert offset_of(optical({"taken": late}, {"raster:bands": [stated]}), ["B04"])[0] == 0
+    assert offset_of(optical({"taken": early}), ["B04"]) == (0, "offset 0 by its date, no baseline")
+    assert offset_of(optical({"taken": late}), ["B04"]) == (-1000, "offset -1000 by its date, no baseline")
+    assert offset_of(optical({"taken": late}, bands), ["SCL"])[0] == -1000
+
+
+def test_the_offset_and_its_reason_go_into_the_product(tmp_path):
+    values = np.full((1, SIDE, SIDE), 3000, np.uint16)
+    late = {"late": {"datetime": "2022-06-01T10:00:00Z"}}
+    layer = read(StacSource(str(catalogue(tmp_path, "sentinel2", late, {"B04": values}))), "sentinel2")
+    assert layer is not None
+    assert (layer.band("B4")[0] == 2000).all()
+    assert layer.product == "Sentinel-2 L2A (sentinel-2-l2a), offset -1000 by its date, no baseline"
+
+
+def test_the_black_collar_of_a_photograph_is_missing_and_dark_pixels_are_not(tmp_path):
+    side = 1400
+    photo = np.full((3, side, side), 90, np.uint8)
+    photo[1:, 700:, :] = 0
+    photo[:, :, :300] = 0
+    files = {"one": {"datetime": "2020-06-01T10:00:00Z"}}
+    layer = read(StacSource(str(catalogue(tmp_path, "naip", files, {"image": photo}, pixel=1.0))), "naip")
+    assert layer is not None
+    inside = np.zeros((1280, 1280), bool)
+    inside[:, 240:] = True  # the file reaches 60 m beyond the tile
+    for band in layer.valid:
+        np.testing.assert_array_equal(band, inside)
+    assert (layer.values[0][inside] == 90).all()
+    assert (layer.values[1:, 640:] == 0).all()
+
+
+def test_a_file_with_a_mask_goes_by_it(tmp_path):
+    photo = np.zeros((4, 1400, 1400), np.uint8)
+    photo[3, :, 300:] = 255
+    files = {"one": {"datetime": "2020-06-01T10:00:00Z"}}
+    path = catalogue(tmp_path, "naip", files, {"image": photo}, pixel=1.0, photometric="RGB", alpha="yes")
+    layer = read(StacSource(str(path)), "naip")
+    assert layer is not None
+    assert layer.valid[:, :, 240:].all()
+    assert not layer.valid[:, :, :240].any()
