@@ -18,7 +18,7 @@ from geomeld.sources.simulated.optical import SCL_UNUSABLE
 from geomeld.sources.simulated.products import PRODUCTS, render
 from geomeld.sources.simulated.raster import Raster, window_around
 from geomeld.sources.source import Feature, Scene
-from geomeld.sources.warp import native_onto, slope_degrees
+from geomeld.sources.warp import native_onto, slope_onto
 
 DATED = {
     "sentinel2": made.sentinel2,
@@ -102,6 +102,6 @@ class SimulatedSource:
         found = {name: (seen[i], at[i]) for i, name in enumerate(names)}
         for band, origin in PRODUCTS[modality.name].derived.items():
             if origin in names:
-                steep, steep_at = native_onto(slope_degrees(native), target, modality.resampling)
+                steep, steep_at = slope_onto(native, target, modality.resampling)
                 found[band] = (steep[0], steep_at[0])
         return found
