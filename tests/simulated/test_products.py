@@ -13,6 +13,7 @@ from geomeld.sources.simulated import SimulatedSource, confusion, grain, scenes,
 from geomeld.sources.simulated.labels import DYNAMIC_WORLD_OF
 from geomeld.sources.simulated.landscape import sample
 from geomeld.sources.simulated.nature import FIELDS, survey
+from geomeld.sources.simulated.noise import on_sphere
 from geomeld.sources.simulated.products import PRODUCTS, render
 from geomeld.sources.simulated.raster import Window, window_around
 from geomeld.sources.source import Scene
@@ -47,16 +48,16 @@ def scenes_of(name: str, grid: Grid, start: str, end: str) -> list[Scene]:
 def test_noise_is_standard_normal_and_continuous():
     draw = np.random.default_rng(0)
     lon, lat = draw.uniform(-180, 180, 40_000), np.degrees(np.arcsin(draw.uniform(-1, 1, 40_000)))
-    field = grain.smooth(grain.key_of(0, "test"), lon, lat, 50_000.0, 3)
+    field = grain.smooth(grain.key_of(0, "test"), on_sphere(lon, lat), 50_000.0, 3)
     assert abs(field.mean()) < 0.03
     assert abs(field.std() - 1) < 0.03
     assert abs(np.mean(grain.uniform(field) < 0.2) - 0.2) < 0.015
-    near = grain.smooth(grain.key_of(0, "test"), lon + 1e-6, lat, 50_000.0, 3)
+    near = grain.smooth(grain.key_of(0, "test"), on_sphere(lon + 1e-6, lat), 50_000.0, 3)
     assert np.abs(near - field).max() < 1e-3
     assert (
         np.abs(
-            grain.smooth(grain.key_of(0, "test"), np.array([-180.0]), np.array([12.0]), 500.0)
-            - grain.smooth(grain.key_of(0, "test"), np.array([180.0]), np.array([12.0]), 500.0)
+            grain.smooth(grain.key_of(0, "test"), on_sphere(np.array([-180.0]), np.array([12.0])), 500.0)
+            - grain.smooth(grain.key_of(0, "test"), on_sphere(np.array([180.0]), np.array([12.0])), 500.0)
         )
         < 1e-4
     )
@@ -175,10 +176,11 @@ def test_clouds_of_a_scene_cover_about_its_share():
         from geomeld.sources.simulated.raster import projected
 
         lon, lat = projected(x, y, scene.epsg, 4326)
+        points = on_sphere(lon, lat)
         cloudy = weather.cloudiness(
-            0, scene.properties["day"], lon, lat, survey(0, lon, lat)[FIELDS.index("moisture")].reshape(lon.shape)
+            0, scene.properties["day"], points, lat, survey(0, lon, lat)[FIELDS.index("moisture")].reshape(lon.shape)
         )
-        seen.append(100 * np.mean(weather.cloud_depth(0, scene.properties["day"], lon, lat, cloudy) > 0))
+        seen.append(100 * np.mean(weather.cloud_depth(0, scene.properties["day"], points, cloudy) > 0))
         covers.append(scene.cloud_cover)
     assert np.mean(np.abs(np.array(covers) - seen)) < 8
     assert np.corrcoef(covers, seen)[0, 1] > 0.95

@@ -98,9 +98,8 @@ def confused(seed: int, model: ErrorModel, ground: Ground) -> NDArray[np.uint8]:
     """
     codes = _displaced(seed, model, ground)
     codes = majority(codes, model.filter_pixels, model.pull)
-    lon, lat = ground.lon, ground.lat
-    doubt = uniform(smooth(key_of(seed, f"{model.stream}-error"), lon, lat, model.patch_metres, 3, 0.6))
-    choice = uniform(smooth(key_of(seed, f"{model.stream}-partner"), lon, lat, 3 * model.patch_metres, 2))
+    doubt = uniform(smooth(key_of(seed, f"{model.stream}-error"), ground.points, model.patch_metres, 3, 0.6))
+    choice = uniform(smooth(key_of(seed, f"{model.stream}-partner"), ground.points, 3 * model.patch_metres, 2))
     # Open water far from any shore is never mistaken.
     shore = uniform_filter((codes == 80).astype(np.float32), 9, mode="nearest") < 0.98
     out = codes.copy()
@@ -121,9 +120,7 @@ def _displaced(seed: int, model: ErrorModel, ground: Ground) -> NDArray[np.uint8
     rows, columns = ground.shape
     across, down = (
         np.clip(
-            np.round(
-                model.border_pixels * smooth(key_of(seed, f"{model.stream}-{axis}"), ground.lon, ground.lat, 60.0)
-            ),
+            np.round(model.border_pixels * smooth(key_of(seed, f"{model.stream}-{axis}"), ground.points, 60.0)),
             -3,
             3,
         ).astype(np.int64)

@@ -17,16 +17,16 @@ def render_elevation(seed: int, scene: Scene, raster: Raster, window: Window) ->
     """Whole metres, (1, rows, columns) int16: the surface (half of the canopy included) with correlated noise of 2 to
     7 m, rare pits, and voids of -9999."""
     ground = ground_of(seed, scene, raster, window)
-    land, lon, lat = ground.land, ground.lon, ground.lat
-    spread_m = 2.0 + 5.0 * uniform(smooth(key_of(seed, "aster-quality"), lon, lat, 40_000.0, 2))
-    noise = smooth(key_of(seed, "aster-noise"), lon, lat, 400.0, 4, 0.8)
+    land = ground.land
+    spread_m = 2.0 + 5.0 * uniform(smooth(key_of(seed, "aster-quality"), ground.points, 40_000.0, 2))
+    noise = smooth(key_of(seed, "aster-noise"), ground.points, 400.0, 4, 0.8)
     height = land.elevation + 0.5 * land.canopy
     height = height + np.where(land.land_cover == 80, 0.25, 0.95) * spread_m * noise
     height = height + 0.7 * white(key_of(seed, "aster-pixel"), ground.row, ground.column, *ground.shape)
-    pit = smooth(key_of(seed, "aster-pits"), lon, lat, 200.0)
+    pit = smooth(key_of(seed, "aster-pits"), ground.points, 200.0)
     height = height - np.clip((pit - 3.7) * 60, 0, 45)
-    void = smooth(key_of(seed, "aster-voids"), lon, lat, 900.0, 2) > ndtri(1 - 1e-4)
-    stored = np.where(void | (np.abs(lat) > ASTER_LIMIT), raster.nodata, np.round(height))
+    void = smooth(key_of(seed, "aster-voids"), ground.points, 900.0, 2) > ndtri(1 - 1e-4)
+    stored = np.where(void | (np.abs(ground.lat) > ASTER_LIMIT), raster.nodata, np.round(height))
     return np.asarray(stored)[None].astype(raster.dtype)
 
 
@@ -37,13 +37,13 @@ def render_canopy(seed: int, scene: Scene, raster: Raster, window: Window) -> ND
     over water, snow and most of the built-up land.
     """
     ground = ground_of(seed, scene, raster, padded_degrees(scene, raster, window))
-    land, lon, lat = ground.land, ground.lon, ground.lat
-    error = smooth(key_of(seed, "canopy-error"), lon, lat, 160.0, 3, 0.7)
+    land = ground.land
+    error = smooth(key_of(seed, "canopy-error"), ground.points, 160.0, 3, 0.7)
     fine = white(key_of(seed, "canopy-pixel"), ground.row, ground.column, *ground.shape)
     height = 40 * np.tanh(land.canopy / 38) + (1.0 + 0.11 * land.canopy) * error + (0.3 + 0.03 * land.canopy) * fine
     height = np.clip(height + 0.6, 0, 60)
     deviation = np.clip(1.4 + 0.16 * height + 0.9 * np.abs(error) + 0.3 * fine, 1, 20)
-    keep = smooth(key_of(seed, "canopy-mask"), lon, lat, 120.0, 2)
+    keep = smooth(key_of(seed, "canopy-mask"), ground.points, 120.0, 2)
     masked = np.isin(land.land_cover, (70, 80)) | ((land.land_cover == 50) & (keep > -0.5))
     stored = np.where(masked, raster.nodata, np.round(np.stack([height, deviation])))
     return unpadded_degrees(stored, scene, raster, window).astype(raster.dtype)

@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from geomeld.core.draw import draw_words
-from geomeld.core.grid import EARTH_RADIUS_M
+from geomeld.sources.simulated.noise import EARTH, run_length
 
 _M1, _M2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31, _S16 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(16)
@@ -37,59 +37,63 @@ def _normal(word: np.uint64) -> float:
 
 
 @njit(cache=True)
-def _smooth(key: np.uint64, lon: NDArray, lat: NDArray, cells: float, octaves: int, gain: float, out: NDArray) -> None:
-    unit = np.empty((lon.size, 3))
-    for p in range(lon.size):
-        east, north = math.radians(lon[p]), math.radians(lat[p])
-        unit[p, 0], unit[p, 1], unit[p, 2] = (
-            math.cos(north) * math.cos(east),
-            math.cos(north) * math.sin(east),
-            math.sin(north),
-        )
-        out[p] = 0.0
-    corner = np.empty(8)
+def _corners(i: int, j: int, k: int, key: np.uint64, out: NDArray) -> None:
+    """Draw the values at the eight corners of a cell of the lattice, the last index the fastest."""
+    for a in range(2):
+        ha = _mix(key + np.uint64(i + a + 0x40000000))
+        for b in range(2):
+            hb = _mix(ha + np.uint64(j + b + 0x40000000))
+            for c in range(2):
+                out[4 * a + 2 * b + c] = _normal(_mix(hb + np.uint64(k + c + 0x40000000)))
+
+
+@njit(cache=True)
+def _blend(
+    x: NDArray, y: NDArray, z: NDArray, f: float, i: int, j: int, k: int, g: NDArray, by: float, out: NDArray
+) -> None:
+    """Add the noise at points of one cell. Without a branch, so that it is computed several points at a time."""
+    g0, g1, g2, g3, g4, g5, g6, g7 = g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7]
+    for p in range(out.size):
+        u, v, w = x[p] * f - i, y[p] * f - j, z[p] * f - k
+        u, v, w = u * u * (3.0 - 2.0 * u), v * v * (3.0 - 2.0 * v), w * w * (3.0 - 2.0 * w)
+        r, s, t = 1.0 - u, 1.0 - v, 1.0 - w
+        near = s * (t * g0 + w * g1) + v * (t * g2 + w * g3)
+        far = s * (t * g4 + w * g5) + v * (t * g6 + w * g7)
+        # Blending lowers the variance between lattice points; dividing it out keeps every point N(0, 1).
+        spread = (u * u + r * r) * (v * v + s * s) * (w * w + t * t)
+        out[p] += by * (r * near + u * far) / math.sqrt(spread)
+
+
+@njit(cache=True)
+def _smooth(key: np.uint64, points: NDArray, cells: float, octaves: int, gain: float) -> NDArray:
+    x, y, z = points[0], points[1], points[2]
+    out, corners = np.zeros(x.size), np.empty(8)
     amplitude, power = 1.0, 0.0
     for octave in range(octaves):
-        base = _mix(key + np.uint64(octave))
-        last_x, last_y, last_z = np.int64(-1 << 40), np.int64(0), np.int64(0)
-        for p in range(lon.size):
-            x, y, z = unit[p, 0] * cells, unit[p, 1] * cells, unit[p, 2] * cells
-            ix, iy, iz = np.int64(math.floor(x)), np.int64(math.floor(y)), np.int64(math.floor(z))
-            if ix != last_x or iy != last_y or iz != last_z:
-                last_x, last_y, last_z = ix, iy, iz
-                for a in range(2):
-                    ha = _mix(base + np.uint64(ix + a + 0x40000000))
-                    for b in range(2):
-                        hb = _mix(ha + np.uint64(iy + b + 0x40000000))
-                        for c in range(2):
-                            corner[4 * a + 2 * b + c] = _normal(_mix(hb + np.uint64(iz + c + 0x40000000)))
-            fx, fy, fz = x - ix, y - iy, z - iz
-            fx, fy, fz = fx * fx * (3 - 2 * fx), fy * fy * (3 - 2 * fy), fz * fz * (3 - 2 * fz)
-            gx, gy, gz = 1 - fx, 1 - fy, 1 - fz
-            near = gy * (gz * corner[0] + fz * corner[1]) + fy * (gz * corner[2] + fz * corner[3])
-            far = gy * (gz * corner[4] + fz * corner[5]) + fy * (gz * corner[6] + fz * corner[7])
-            # Blending lowers the variance between lattice points; dividing it out keeps every point N(0, 1).
-            spread = (fx * fx + gx * gx) * (fy * fy + gy * gy) * (fz * fz + gz * gz)
-            out[p] += amplitude * (gx * near + fx * far) / math.sqrt(spread)
+        word = _mix(key + np.uint64(octave))
+        start = 0
+        while start < x.size:
+            i, j, k = math.floor(x[start] * cells), math.floor(y[start] * cells), math.floor(z[start] * cells)
+            stop = start + run_length(x[start:], y[start:], z[start:], cells, i, j, k)
+            _corners(int(i), int(j), int(k), word, corners)
+            _blend(x[start:stop], y[start:stop], z[start:stop], cells, i, j, k, corners, amplitude, out[start:stop])
+            start = stop
         power += amplitude * amplitude
         amplitude *= gain
         cells *= 2.0
-    for p in range(lon.size):
-        out[p] /= math.sqrt(power)
+    return out / math.sqrt(power)
 
 
 def smooth(
-    key: np.uint64, lon: NDArray, lat: NDArray, wavelength: float, octaves: int = 1, gain: float = 0.5
+    key: np.uint64, points: NDArray, wavelength: float, octaves: int = 1, gain: float = 0.5
 ) -> NDArray[np.float32]:
-    """A continuous random field at coordinates in degrees; every point is N(0, 1), of lon's shape.
+    """A continuous random field at (3, ...) coordinates on the unit sphere (`noise.unit`); every point is N(0, 1).
 
     `wavelength` (metres) is the lattice spacing of the coarsest octave; each further one halves it and has `gain`
     times its amplitude. Value noise on a lattice through the globe, so that it has no seam and no pole.
     """
-    lon, lat = np.asarray(lon, dtype=np.float64), np.asarray(lat, dtype=np.float64)
-    out = np.empty(lon.size)
-    _smooth(key, lon.ravel(), lat.ravel(), EARTH_RADIUS_M / wavelength, octaves, gain, out)
-    return out.astype(np.float32).reshape(lon.shape)
+    flat = np.ascontiguousarray(points.reshape(3, -1))
+    return _smooth(key, flat, EARTH / wavelength, octaves, gain).astype(np.float32).reshape(points.shape[1:])
 
 
 @njit(cache=True)

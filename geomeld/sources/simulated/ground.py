@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from geomeld.core.grid import utm_epsg
 from geomeld.sources.simulated import landscape
+from geomeld.sources.simulated.noise import on_sphere
 from geomeld.sources.simulated.raster import Raster, Window, projected
 from geomeld.sources.source import Scene
 
@@ -24,6 +25,13 @@ class Ground:
     row: int
     """Row of the first pixel, counted from the projection's own origin: the key of per-pixel noise."""
     column: int
+    points: NDArray[np.float64]
+    """(3, rows, columns): where they are on the unit sphere."""
+
+    @classmethod
+    def at(cls, lon: NDArray, lat: NDArray, land: landscape.Landscape, row: int, column: int) -> "Ground":
+        """The ground at pixel centres in degrees."""
+        return cls(lon, lat, land, row, column, on_sphere(lon, lat))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -51,7 +59,7 @@ def truth_window(seed: int, epsg: int, column: int, row: int, columns: int, rows
         -(np.arange(row, row + rows) + 0.5) * TRUTH_METRES,
     )
     lon, lat = projected(x, y, epsg, 4326)
-    ground = Ground(lon, lat, landscape.sample(seed, lon, lat), row, column)
+    ground = Ground.at(lon, lat, landscape.sample(seed, lon, lat), row, column)
     _recent.append((seed, epsg, ground))
     return ground
 
@@ -110,7 +118,7 @@ def _in_degrees(seed: int, column: int, row: int, columns: int, rows: int, per: 
     lon, lat = np.meshgrid(across / per - 180.0, 90.0 - (np.arange(row, row + rows) + 0.5) / per)
     fine = _is_fine(1 / per)
     land = _looked_up(seed, lon, lat) if fine else landscape.sample(seed, lon, lat)
-    return Ground(lon, lat, land, row, column // stride)
+    return Ground.at(lon, lat, land, row, column // stride)
 
 
 def _is_fine(pixel: float) -> bool:

@@ -34,11 +34,11 @@ def render_dynamic_world(seed: int, scene: Scene, raster: Raster, window: Window
     for code, label in DYNAMIC_WORLD_OF.items():
         table[code] = label
     labels = table[codes]
-    daily = uniform(smooth(key_of(seed, "dynamic-world-day", day), ground.lon, ground.lat, 200.0, 3, 0.7))
+    daily = uniform(smooth(key_of(seed, "dynamic-world-day", day), ground.points, 200.0, 3, 0.7))
     green, _ = surface.crop_green(day, ground.lat, land.temperature, land.parcel_phase)
     labels = np.where((labels == 5) & (green < 0.15) & (daily < 0.18), 8, labels)
     labels = np.where((labels == 6) & (daily > 0.92), 3, np.where((labels == 3) & (daily < 0.08), 6, labels))
-    snow = weather.snow(seed, day, ground.lon, ground.lat, land.temperature, land.moisture)
+    snow = weather.snow(seed, day, ground.points, ground.lat, land.temperature, land.moisture)
     labels = np.where((snow > 0.75) & np.isin(labels, (3, 5, 6, 8)), 9, labels)
     sky = sky_over(seed, look, ground)
     seen = (sky.opacity < 0.12) & (sky.shadow < 0.3)
@@ -57,8 +57,9 @@ def render_occurrence(seed: int, scene: Scene, raster: Raster, window: Window) -
     wet = spread(ground.land.occurrence, scene, half, stride_free)
     four = wet.reshape(window.rows, 2, window.columns, 2)
     share, count = four.mean(axis=(1, 3)), (four > 4).sum(axis=(1, 3))
-    lon, lat = (spread(a, scene, half, stride_free)[::2, ::2] for a in (ground.lon, ground.lat))
-    missed = uniform(smooth(key_of(seed, "occurrence-missed"), lon, lat, 250.0, 2)) < 0.04
+    lat = spread(ground.lat, scene, half, stride_free)[::2, ::2]
+    points = spread(ground.points, scene, half, stride_free)[:, ::2, ::2]
+    missed = uniform(smooth(key_of(seed, "occurrence-missed"), points, 250.0, 2)) < 0.04
     left, top = scene.properties["left"], scene.properties["top"]
     per = round(1 / raster.pixel)
     row, column = round((90 - top) * per) + window.row, round((left + 180) * per) + window.column

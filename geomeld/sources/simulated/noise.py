@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 EARTH = 6_371_008.8
 """Radius, metres: turns a wavelength on the ground into a frequency on the unit sphere."""
@@ -33,7 +34,7 @@ def fraction(h):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def unit(lon, lat):  # type: ignore[no-untyped-def]
-    """Coordinates (x, y, z) on the unit sphere of points in degrees, (3, points)."""
+    """Coordinates (x, y, z) on the unit sphere of a list of points in degrees, (3, points)."""
     out = np.empty((3, lon.size))
     for p in range(lon.size):
         east, north = math.radians(lon[p]), math.radians(lat[p])
@@ -41,6 +42,11 @@ def unit(lon, lat):  # type: ignore[no-untyped-def]
         out[1, p] = math.cos(north) * math.sin(east)
         out[2, p] = math.sin(north)
     return out
+
+
+def on_sphere(lon: NDArray, lat: NDArray) -> NDArray[np.float64]:
+    """Coordinates on the unit sphere of points in degrees of any shape, (3, *shape)."""
+    return unit(lon.ravel(), lat.ravel()).reshape(3, *lon.shape)
 
 
 @njit(cache=True)
@@ -73,7 +79,7 @@ def _fade_slope(t):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _run_length(x, y, z, f, i, j, k):  # type: ignore[no-untyped-def]
+def run_length(x, y, z, f, i, j, k):  # type: ignore[no-untyped-def]
     """How many points from the first on lie in one cell of the lattice."""
     for p in range(x.size):
         if math.floor(x[p] * f) != i or math.floor(y[p] * f) != j or math.floor(z[p] * f) != k:
@@ -116,7 +122,7 @@ def plain_noise(points, wavelength, key):  # type: ignore[no-untyped-def]
     out, corners, start = np.empty(x.size), np.empty((8, 3)), 0
     while start < x.size:
         i, j, k = math.floor(x[start] * f), math.floor(y[start] * f), math.floor(z[start] * f)
-        stop = start + _run_length(x[start:], y[start:], z[start:], f, i, j, k)
+        stop = start + run_length(x[start:], y[start:], z[start:], f, i, j, k)
         _corners(int(i), int(j), int(k), key, corners)
         _blend(x[start:stop], y[start:stop], z[start:stop], f, i, j, k, corners, out[start:stop])
         start = stop

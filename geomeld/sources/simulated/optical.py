@@ -51,15 +51,15 @@ def look_of(scene: Scene) -> Look:
 @lru_cache(maxsize=4)
 def sky_over(seed: int, look: Look, ground: Ground) -> Sky:
     """Clouds at the scene's time and the shadows that they throw away from the sun."""
-    day, lon, lat = look.day, ground.lon, ground.lat
-    cloudy = weather.cloudiness(seed, day, lon, lat, ground.land.moisture)
+    day = look.day
+    cloudy = weather.cloudiness(seed, day, ground.points, ground.lat, ground.land.moisture)
     reach = CLOUD_BASE_METRES / np.tan(np.radians(look.sun_elevation))
     towards = np.radians(look.sun_azimuth)
-    shift = (float(reach * np.sin(towards)), float(reach * np.cos(towards)))
-    above = weather.cloud_depth(seed, day, lon, lat, cloudy)
-    sunwards = weather.cloud_depth(seed, day, lon, lat, cloudy, shift)
+    sunwards = weather.moved(ground.lon, ground.lat, float(reach * np.sin(towards)), float(reach * np.cos(towards)))
+    above = weather.cloud_depth(seed, day, ground.points, cloudy)
+    before_sun = weather.cloud_depth(seed, day, sunwards, cloudy)
     opacity = np.clip(above / weather.FULL_OPACITY, 0, 1)
-    return Sky(opacity, np.clip(sunwards / weather.FULL_OPACITY, 0, 1) * (1 - opacity))
+    return Sky(opacity, np.clip(before_sun / weather.FULL_OPACITY, 0, 1) * (1 - opacity))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +89,18 @@ def _picture(seed: int, scene_id: str, look: Look, ground: Ground) -> Picture:
     parts = shares(seed, day, ground)
     light = reflectance(parts).reshape(12, *shape)
     water = (land.land_cover == 80) | (parts[INDEX["snow"]].reshape(shape) > 0.6)
-    stand = smooth(key_of(seed, "stands"), ground.lon, ground.lat, 500.0, 3, 0.7)
+    stand = smooth(key_of(seed, "stands"), ground.points, 500.0, 3, 0.7)
     texture = 1 + np.where(water, 0.02, 0.13) * land.texture + np.where(water, 0.0, 0.05) * stand
     fine = white(key_of(seed, "crowns"), ground.row, ground.column, *shape)
     texture += np.where(land.land_cover == 10, 0.075, np.where(water, 0.0, 0.03)) * fine
     light *= (texture * _illumination(look, ground)).astype(np.float32)
     wet = 1.12 - 0.28 * land.moisture
     light *= np.where(water, 1.0, wet).astype(np.float32)
-    haze = 0.006 * uniform(smooth(key_of(seed, "haze", day), ground.lon, ground.lat, 40_000.0, 2))
+    haze = 0.006 * uniform(smooth(key_of(seed, "haze", day), ground.points, 40_000.0, 2))
     light += HAZE[:, None, None] * haze
     sky = sky_over(seed, look, ground)
     light *= 1 - (0.62 - 0.12 * HAZE)[:, None, None] * sky.shadow
-    bright = 0.85 + 0.12 * smooth(key_of(seed, "cloud-top", day), ground.lon, ground.lat, 900.0, 4, 0.6)
+    bright = 0.85 + 0.12 * smooth(key_of(seed, "cloud-top", day), ground.points, 900.0, 4, 0.6)
     light += sky.opacity * (CLOUD[:, None, None] * bright - light)
     for i in range(12):
         grain = white(key_of(seed, scene_id, SENTINEL2_BANDS[i]), ground.row, ground.column, *shape)

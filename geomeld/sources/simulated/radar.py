@@ -53,7 +53,7 @@ def _backscatter(seed: int, day: int, orbit: str, ground: Ground) -> tuple[NDArr
     db[1] += np.where(np.isin(land.land_cover, (30, 40)), 2.0 * state.green - 1.0, 0.0)
     _water(db, seed, day, ground)
     _objects(db, ground)
-    frozen = weather.snow(seed, day, ground.lon, ground.lat, land.temperature, land.moisture)
+    frozen = weather.snow(seed, day, ground.points, ground.lat, land.temperature, land.moisture)
     db -= np.where(land.land_cover == 80, 0.0, 1.2 * frozen)
     east, north = gradient(ground)
     towards = np.radians(LOOK_AZIMUTH[orbit])
@@ -72,8 +72,8 @@ def _fields(day: int, ground: Ground) -> NDArray[np.float32]:
 
 def _water(db: NDArray, seed: int, day: int, ground: Ground) -> None:
     """Water is dark where calm, brighter under wind, more so on the open sea."""
-    wind = smooth(key_of(seed, "wind", day), ground.lon, ground.lat, 12_000.0, 5, 0.6)
-    gale = smooth(key_of(seed, "gale", day), ground.lon, ground.lat, 400_000.0)
+    wind = smooth(key_of(seed, "wind", day), ground.points, 12_000.0, 5, 0.6)
+    gale = smooth(key_of(seed, "gale", day), ground.points, 400_000.0)
     sea = np.where(ground.land.elevation > 0.5, 0.0, 1.5)
     rough = np.clip(1.1 * wind + 2.0 * gale + sea, -3.5, 6.5)
     at = ground.land.land_cover == 80
@@ -95,6 +95,7 @@ def _objects(db: NDArray, ground: Ground) -> None:
         surface.GREENHOUSE: (-5.0, -13.5),
         surface.QUARRY: (-10.5, -17.0),
         surface.ORCHARD: (-10.3, -16.0),
+        surface.RAIL: (-8.0, -17.0),
     }
     for code, (co, cross) in levels.items():
         at = land.surface == code

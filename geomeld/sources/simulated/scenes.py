@@ -15,6 +15,7 @@ from geomeld.core.draw import below, draw_words, unit
 from geomeld.core.errors import AnchorError
 from geomeld.core.grid import Grid, utm_epsg
 from geomeld.sources.simulated import landscape, nature, weather
+from geomeld.sources.simulated.noise import on_sphere
 from geomeld.sources.simulated.raster import UTM_LATTICE, Product, projected
 from geomeld.sources.source import Scene
 
@@ -137,18 +138,18 @@ def _where(square: Square) -> dict[str, Any]:
 
 @lru_cache(maxsize=1024)
 def _climate(seed: int, square: Square) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Longitude, latitude and moisture at 6 x 6 points of a square."""
+    """Place on the unit sphere, latitude and moisture of 6 x 6 points of a square."""
     steps = (np.arange(6) + 0.5) * square.side / 6
     x, y = np.meshgrid(square.left + steps, square.top - steps)
     lon, lat = projected(x.ravel(), y.ravel(), square.epsg, 4326)
-    return lon, lat, nature.survey(seed, lon, lat)[nature.FIELDS.index("moisture")]
+    return on_sphere(lon, lat), lat, nature.survey(seed, lon, lat)[nature.FIELDS.index("moisture")]
 
 
 @lru_cache(maxsize=65536)
 def _cloud_cover(seed: int, square: Square, day: int) -> float:
     """Percent of the scene under cloud, to a hundredth."""
-    lon, lat, moisture = _climate(seed, square)
-    return round(100 * float(ndtr(weather.cloudiness(seed, day, lon, lat, moisture)).mean()), 2)
+    points, lat, moisture = _climate(seed, square)
+    return round(100 * float(ndtr(weather.cloudiness(seed, day, points, lat, moisture)).mean()), 2)
 
 
 def _phases(seed: int, square: Square, stream: str, days: int) -> list[int]:

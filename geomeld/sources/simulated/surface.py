@@ -11,7 +11,7 @@ from geomeld.sources.simulated.grain import key_of, smooth, uniform
 from geomeld.sources.simulated.ground import Ground
 from geomeld.sources.simulated.spectra import INDEX, MATRIX
 
-ROAD, ROOF, PANEL, TANK, RUNWAY, GREENHOUSE, QUARRY, ORCHARD = range(1, 9)
+ROAD, ROOF, PANEL, TANK, RUNWAY, GREENHOUSE, QUARRY, ORCHARD, RAIL = range(1, 10)
 """Codes of `Landscape.surface`."""
 
 
@@ -57,12 +57,12 @@ def crop_green(day: int, lat: NDArray, annual: NDArray, phase: NDArray) -> tuple
 
 def shares(seed: int, day: int, ground: Ground) -> NDArray[np.float32]:
     """Shares of every endmember, (endmembers, pixels), summing to one over the first axis."""
-    land, lon, lat = ground.land, ground.lon.ravel(), ground.lat.ravel()
+    land, lat, points = ground.land, ground.lat.ravel(), ground.points.reshape(3, -1)
     annual, moisture = land.temperature.ravel(), land.moisture.ravel()
     state = growth(day, lat, annual, moisture)
-    colour = uniform(smooth(key_of(seed, "soil-colour"), lon, lat, 60_000.0, 4, 0.6))
-    patch = uniform(smooth(key_of(seed, "soil-patch"), lon, lat, 1_500.0, 5, 0.75))
-    out = np.zeros((len(INDEX), lon.size), dtype=np.float32)
+    colour = uniform(smooth(key_of(seed, "soil-colour"), points, 60_000.0, 4, 0.6))
+    patch = uniform(smooth(key_of(seed, "soil-patch"), points, 1_500.0, 5, 0.75))
+    out = np.zeros((len(INDEX), lat.size), dtype=np.float32)
     codes = land.land_cover.ravel()
     for code in np.unique(codes):
         at = np.flatnonzero(codes == code)
@@ -155,8 +155,8 @@ def _field(day: int, ground: Ground, at: NDArray, earth: dict[str, NDArray], now
 
 def _water(seed: int, ground: Ground, at: NDArray, patch: NDArray) -> dict[str, NDArray]:
     """Clear or turbid by region and by eddies; shallow where the water sometimes falls dry."""
-    lon, lat = ground.lon.ravel()[at], ground.lat.ravel()[at]
-    region = uniform(smooth(key_of(seed, "turbidity"), lon, lat, 30_000.0, 2))
+    points = ground.points.reshape(3, -1)[:, at]
+    region = uniform(smooth(key_of(seed, "turbidity"), points, 30_000.0, 2))
     inland = ground.land.elevation.ravel()[at] > 0.5
     shallow = np.clip((97 - ground.land.occurrence.ravel()[at]) / 40, 0, 0.8)
     turbid = np.clip(np.where(inland, 1.3, 0.7) * region**2 + 0.25 * (patch - 0.5), 0, 0.95) * (1 - shallow)
@@ -175,6 +175,7 @@ def _objects(out: NDArray[np.float32], ground: Ground) -> None:
         RUNWAY: {"asphalt": 0.5, "concrete": 0.5},
         GREENHOUSE: {"plastic": 0.8, "crop": 0.2},
         QUARRY: {"gravel": 0.7, "soil": 0.3},
+        RAIL: {"gravel": 0.6, "asphalt": 0.15, "grass": 0.1, "straw": 0.15},
     }
     for code, mix in mixes.items():
         at = np.flatnonzero(surface == code)
@@ -192,7 +193,7 @@ def _objects(out: NDArray[np.float32], ground: Ground) -> None:
 def _snow(out: NDArray[np.float32], seed: int, day: int, ground: Ground, codes: NDArray, state: Growth) -> None:
     """Cover the ground with snow: less under trees, none on water until the season is well below freezing."""
     land = ground.land
-    cover = weather.snow(seed, day, ground.lon, ground.lat, land.temperature, land.moisture).ravel()
+    cover = weather.snow(seed, day, ground.points, ground.lat, land.temperature, land.moisture).ravel()
     if not cover.any():
         return
     hold = np.ones(256, dtype=np.float32)

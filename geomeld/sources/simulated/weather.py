@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from geomeld.core.grid import EARTH_RADIUS_M
 from geomeld.sources.simulated.grain import key_of, smooth
+from geomeld.sources.simulated.noise import on_sphere
 
 FULL_OPACITY = 0.3
 """Depth above the cloud threshold, in standard deviations of the cloud field, at which the ground is hidden."""
@@ -32,7 +33,7 @@ def temperature(day: int, lat: NDArray, annual: NDArray) -> NDArray:
     return annual + (2.0 + 0.26 * np.abs(lat)) * season(day, lat)
 
 
-def cloudiness(seed: int, day: int, lon: NDArray, lat: NDArray, moisture: NDArray) -> NDArray[np.float32]:
+def cloudiness(seed: int, day: int, points: NDArray, lat: NDArray, moisture: NDArray) -> NDArray[np.float32]:
     """Expected share of sky under cloud as a quantile of N(0, 1): its share is `ndtr` of it.
 
     Skies are mostly clear or mostly covered, the latter more often in wet places and seasons.
@@ -43,24 +44,22 @@ def cloudiness(seed: int, day: int, lon: NDArray, lat: NDArray, moisture: NDArra
     warm = season(day, lat)
     tropics = np.exp(-((np.asarray(lat) / 23.0) ** 2))
     bias = -1.5 + 2.5 * np.asarray(moisture) + 0.55 * warm * tropics - 0.35 * warm * (1 - tropics)
-    synoptic = smooth(key_of(seed, "synoptic", day), lon, lat, 900_000.0, 2, 0.45)
+    synoptic = smooth(key_of(seed, "synoptic", day), points, 900_000.0, 2, 0.45)
     return (1.6 * synoptic + bias).astype(np.float32)
 
 
-def cloud_depth(
-    seed: int, day: int, lon: NDArray, lat: NDArray, cloudy: NDArray, shift: tuple[float, float] = (0.0, 0.0)
-) -> NDArray[np.float32]:
+def cloud_depth(seed: int, day: int, points: NDArray, cloudy: NDArray) -> NDArray[np.float32]:
     """Height of the cloud field above its threshold: positive under cloud, as often as `cloudy` (from `cloudiness`)
-    says.
+    says."""
+    return smooth(key_of(seed, "cloud", day), points, 7_000.0, 6, 0.62) + cloudy
 
-    `shift` (metres east, north) looks at the sky over another place: a pixel lies in shadow where the sky towards the
-    sun is cloudy.
-    """
-    if shift != (0.0, 0.0):
-        lat = lat + np.degrees(shift[1] / EARTH_RADIUS_M)
-        lon = lon + np.degrees(shift[0] / (EARTH_RADIUS_M * np.cos(np.radians(lat))))
-    field = smooth(key_of(seed, "cloud", day), lon, lat, 7_000.0, 6, 0.62)
-    return field + cloudy
+
+def moved(lon: NDArray, lat: NDArray, east: float, north: float) -> NDArray[np.float64]:
+    """Points, (3, ...), so many metres from coordinates in degrees: a pixel lies in shadow where the sky towards the
+    sun is cloudy."""
+    lat = lat + np.degrees(north / EARTH_RADIUS_M)
+    lon = lon + np.degrees(east / (EARTH_RADIUS_M * np.cos(np.radians(lat))))
+    return on_sphere(lon, lat)
 
 
 @lru_cache(maxsize=4096)
@@ -76,14 +75,14 @@ def sun(day: int, hour: float, lat: float) -> tuple[float, float]:
     return max(5.0, float(np.degrees(height))), float(np.degrees(azimuth)) % 360
 
 
-def snow(seed: int, day: int, lon: NDArray, lat: NDArray, annual: NDArray, moisture: NDArray) -> NDArray[np.float32]:
+def snow(seed: int, day: int, points: NDArray, lat: NDArray, annual: NDArray, moisture: NDArray) -> NDArray[np.float32]:
     """Share of open ground under snow, 0..1: patchy between +1 and -5 C of the season's mean; thinner where dry, none
     above 10 C."""
     now = temperature(day, lat, annual)
     may = (now < 10.0) & (np.asarray(moisture) > 0.12)
     out = np.zeros(np.shape(now), dtype=np.float32)
     if may.any():
-        patches = smooth(key_of(seed, "snow", day // 20), lon[may], lat[may], 2_000.0, 3, 0.7)
-        weather = smooth(key_of(seed, "cold", day // 20), lon[may], lat[may], 700_000.0)
+        patches = smooth(key_of(seed, "snow", day // 20), points[:, may], 2_000.0, 3, 0.7)
+        weather = smooth(key_of(seed, "cold", day // 20), points[:, may], 700_000.0)
         out[may] = np.clip((-2.0 - now[may] + 1.5 * patches + 2.5 * weather) / 3.0 + 0.3, 0, 1)
     return out
