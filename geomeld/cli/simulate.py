@@ -20,7 +20,7 @@ class Options:
     """What is written, and where."""
 
     out: Path
-    """Folder of the catalogue; gets catalog.json, a folder per collection, map.parquet and anchors.parquet."""
+    """Folder of the catalogue; gets catalog.json, a folder per collection, map.osm.pbf and anchors.parquet."""
     anchors: Path | None = None
     """Places and dates (CSV with lat and lon, or Parquet)."""
     places: int | None = None

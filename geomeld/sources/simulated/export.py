@@ -1,12 +1,10 @@
 """Export: pieces of the simulated Earth as a static STAC catalogue of cloud-optimised GeoTIFFs with a map extract."""
 
 import datetime as dt
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import geopandas
 import numpy as np
 import pystac
 import rasterio
@@ -19,6 +17,8 @@ from geomeld.core.grid import Grid
 from geomeld.core.modality import Timing
 from geomeld.core.tile import Anchor
 from geomeld.modalities import MODALITIES
+from geomeld.sources.openstreetmap import pyosmium
+from geomeld.sources.simulated.extract import write_pbf
 from geomeld.sources.simulated.products import PRODUCTS, render
 from geomeld.sources.simulated.raster import Raster, Window, projected, window_around
 from geomeld.sources.simulated.source import SimulatedSource
@@ -28,7 +28,7 @@ from geomeld.sources.warp import Native
 MARGIN_METRES = 300.0
 """How far the written pixels reach beyond a tile."""
 
-MAP_FILE = "map.parquet"
+MAP_FILE = "map.osm.pbf"
 
 EXTENSIONS = tuple(
     f"https://stac-extensions.github.io/{name}/schema.json" for name in ("projection/v2.0.0", "eo/v2.0.0", "sat/v1.0.0")
@@ -67,12 +67,14 @@ def export(anchors: Sequence[Anchor], out: Path, *, seed: int = 0, reach: Reach 
     collection.
 
     `out` gets catalog.json (last, so that a catalogue is complete where there is one), a folder per collection and
-    map.parquet. Run again, it ends in the same bytes. Raises UsageError without anchors or where `out` is a file.
+    map.osm.pbf. Run again, it ends in the same bytes. Raises UsageError without anchors or where `out` is a file, and
+    MissingExtra without pyosmium.
     """
     if not anchors:
         raise UsageError("There are no places to export; give an anchors file with rows, or a number of places.")
     if out.is_file():
         raise UsageError(f"{out} is a file; give a folder for the catalogue.")
+    pyosmium()  # before hours of rendering rather than after
     out.mkdir(parents=True, exist_ok=True)
     source = SimulatedSource(seed)
     grids = [Grid.centred_on(a.lon, a.lat) for a in anchors]
@@ -224,25 +226,15 @@ def _outline(native: Native) -> Polygon:
 
 
 def _write_map(source: SimulatedSource, grids: Sequence[Grid], path: Path) -> None:
-    """Everything that the map knows of the tiles, as GeoParquet."""
+    """Everything that the map knows of the tiles, in the format of OpenStreetMap."""
     known = {f.feature_id: f for g in grids for f in source.features(g)}
-    features = [known[name] for name in sorted(known)]
-    frame = geopandas.GeoDataFrame(
-        {
-            "feature_id": [f.feature_id for f in features],
-            "tags": [json.dumps(dict(f.tags), sort_keys=True) for f in features],
-        },
-        geometry=[f.geometry for f in features],
-        crs="EPSG:4326",
-    )
-    part = path.with_name(path.name + ".partial")
-    frame.to_parquet(part)
-    part.replace(path)
+    corners = np.array([g.footprint() for g in grids]).reshape(-1, 2)
+    write_pbf(path, known.values(), (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()))
 
 
 def _write_catalogue(items: dict[str, list[pystac.Item]], out: Path, seed: int) -> None:
     catalogue = pystac.Catalog("simulated-earth", f"A piece of the simulated Earth of seed {seed}")
-    catalogue.add_link(pystac.Link("map", f"./{MAP_FILE}", media_type="application/vnd.apache.parquet"))
+    catalogue.add_link(pystac.Link("map", f"./{MAP_FILE}", media_type="application/vnd.openstreetmap.data+pbf"))
     for modality, found in items.items():
         if not found:
             continue
