@@ -182,7 +182,8 @@ def _measure(dataset: Dataset, chunk: Sequence[int]) -> list[dict[str, Any] | st
     out: list[dict[str, Any] | str] = []
     for tile_id in chunk:
         try:
-            out.append(to_json(signals.measure(dataset[tile_id])))
+            tile = dataset.read(tile_id, signals.MEASURED)
+            out.append(to_json(signals.measure(tile, dataset.layers_of(tile_id))))
         except Exception as error:  # one bad tile must not end the run
             out.append(f"{type(error).__name__}: {error}")
     return out

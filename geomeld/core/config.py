@@ -5,6 +5,7 @@ import datetime as dt
 import types
 import typing
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -13,10 +14,13 @@ import numpy as np
 from geomeld.core.errors import ConfigError
 
 C = TypeVar("C")
+_PLAIN = frozenset((str, int, float, bool, type(None)))
 
 
 def to_json(value: Any) -> Any:
     """A configuration or any frozen dataclass as plain JSON values (dicts, lists, strings, numbers, None)."""
+    if type(value) in _PLAIN:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Enum):
@@ -43,7 +47,7 @@ def from_json(cls: type[C], data: Any, where: str = "") -> C:
 
 
 def _convert(kind: Any, data: Any, where: str) -> Any:
-    if kind is Any:
+    if kind is Any or (type(data) is kind and kind in _PLAIN):
         return data
     origin, args = get_origin(kind), get_args(kind)
     if origin in (typing.Union, types.UnionType):
@@ -77,18 +81,25 @@ def _convert_union(args: tuple[Any, ...], data: Any, where: str) -> Any:
 def _convert_dataclass(kind: Any, data: Any, where: str) -> Any:
     if not isinstance(data, dict):
         raise ConfigError(f"{where} must be an object, not {data!r}.")
-    hints = typing.get_type_hints(kind)
-    fields = {f.name: f for f in dataclasses.fields(kind) if f.init}
-    unknown = sorted(set(data) - set(fields))
+    hints, required = _fields_of(kind)
+    unknown = sorted(data.keys() - hints.keys())
     if unknown:
-        raise ConfigError(f"{where} has no field {', '.join(unknown)}; its fields are {', '.join(fields)}.")
-    required = {
-        n for n, f in fields.items() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    }
-    absent = sorted(required - set(data))
+        raise ConfigError(f"{where} has no field {', '.join(unknown)}; its fields are {', '.join(hints)}.")
+    absent = sorted(required - data.keys())
     if absent:
         raise ConfigError(f"{where} lacks the field {', '.join(absent)}.")
     return kind(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in data.items()})
+
+
+@cache
+def _fields_of(kind: Any) -> tuple[dict[str, Any], frozenset[str]]:
+    """(type by field, fields without a default) of a dataclass: looking types up costs more than checking values."""
+    hints = typing.get_type_hints(kind)
+    fields = [f for f in dataclasses.fields(kind) if f.init]
+    free = (dataclasses.MISSING, dataclasses.MISSING)
+    return {f.name: hints[f.name] for f in fields}, frozenset(
+        f.name for f in fields if (f.default, f.default_factory) == free
+    )
 
 
 def _convert_sequence(origin: Any, args: tuple[Any, ...], data: Any, where: str) -> Any:

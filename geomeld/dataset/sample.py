@@ -19,6 +19,9 @@ from geomeld.modalities import MODALITIES
 METADATA = "metadata"
 """Key of the scalar JSON document."""
 
+LIBRARY = ("earliest", "v110")
+"""Versions of the HDF5 format that are written: fixed ones keep the bytes the same."""
+
 SHIFTED, RAW = "shifted", "raw"
 """How class labels of a product that counts from 0 are stored: label + 1 with 0 for no data, or the raw label."""
 
@@ -32,8 +35,8 @@ def encode(tile: Tile, modalities: Mapping[str, Modality] = MODALITIES) -> bytes
     The same tile gives the same bytes.
     """
     buffer = io.BytesIO()
-    # A fixed library version keeps the bytes the same; arrays lie contiguous so that readers can map them by offset.
-    with h5py.File(buffer, "w", libver=("earliest", "v110"), track_order=False) as file:
+    # Arrays lie contiguous so that readers can map them by offset.
+    with h5py.File(buffer, "w", libver=LIBRARY, track_order=False) as file:
         for name, modality in modalities.items():
             layer = tile.layers.get(name)
             if layer is not None:

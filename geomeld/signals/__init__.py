@@ -1,7 +1,7 @@
 """What was measured on a tile: pure functions from layers and map features to facts."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,21 @@ from geomeld.signals.spectral import spectral
 from geomeld.signals.terrain import terrain
 from geomeld.signals.water import consensus
 
-__all__ = ["measure", "published_fields"]
+__all__ = ["MEASURED", "measure", "published_fields"]
+
+MEASURED = tuple(n for n, m in MODALITIES.items() if m.gsd >= 10)
+"""Layers that are measured. Of finer photographs it matters only that they are there: they show small things."""
 
 TROPIC = 23.5
 SEASONS = ("winter", "spring", "summer", "autumn")
 
 
-def measure(tile: Tile) -> Signals:
-    """Everything that a caption of the tile may be held against; what cannot be measured is None, empty or missing."""
+def measure(tile: Tile, layers: Collection[str] | None = None) -> Signals:
+    """Everything that a caption of the tile may be held against; what cannot be measured is None, empty or missing.
+
+    `layers` names all that the tile has, where no more than those in MEASURED were read (None: all were).
+    """
+    there = tile.layers if layers is None else layers
     concepts = concept_map(tile)
     classes = concepts[0] if concepts else None
     water_mask, water = consensus(tile)
@@ -33,7 +40,7 @@ def measure(tile: Tile) -> Signals:
     stored = tile.metadata.get("map_features")
     return Signals(
         tile_id=tile.tile_id,
-        gsd_m=_finest_gsd(tile),
+        gsd_m=_finest_gsd(there),
         date=date,
         latitude=tile.anchor.lat,
         season=season(dt.date.fromisoformat(date[:10]), tile.anchor.lat),
@@ -44,7 +51,7 @@ def measure(tile: Tile) -> Signals:
         water=water if water.sources else None,
         terrain=terrain(tile.layers.get("aster"), tile.grid, water_mask),
         map_features=None if stored is None else tuple(from_json(MapFeature, f) for f in stored),
-        missing=tuple(n for n, m in MODALITIES.items() if n not in tile.layers and m.published),
+        missing=tuple(n for n, m in MODALITIES.items() if n not in there and m.published),
     )
 
 
@@ -53,7 +60,7 @@ def published_fields(tile: Tile, features: Sequence | None) -> dict[str, Any]:
     class, water analysis and map tags, and the summarised features that captions are held against."""
     water_mask, water = consensus(tile)
     relief = terrain(tile.layers.get("aster"), tile.grid, water_mask)
-    summary = None if features is None else summarise(features, tile.grid, _finest_gsd(tile))
+    summary = None if features is None else summarise(features, tile.grid, _finest_gsd(tile.layers))
     return {
         "terrain_class": relief.terrain_class if relief else None,
         "water_analysis": {"detected": water.detected, "percentage": water.percentage, "sources": list(water.sources)}
@@ -80,8 +87,8 @@ def _date(tile: Tile) -> str:
     return tile.anchor.reference_date.isoformat()
 
 
-def _finest_gsd(tile: Tile) -> float:
-    return min((MODALITIES[n].gsd for n in tile.layers if n in MODALITIES and MODALITIES[n].composite), default=10.0)
+def _finest_gsd(layers: Collection[str]) -> float:
+    return min((MODALITIES[n].gsd for n in layers if n in MODALITIES and MODALITIES[n].composite), default=10.0)
 
 
 def _canopy(tile: Tile, classes: np.ndarray | None) -> dict[str, float]:

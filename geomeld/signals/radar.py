@@ -8,6 +8,8 @@ from geomeld.core.tile import Layer
 SMOOTH_WATER = -17.0, -24.0
 """VV and VH in dB below which a surface is smooth."""
 
+QUANTILES = (5, 50, 95)
+
 
 def radar(layer: Layer | None) -> dict[str, float]:
     """Percentiles of VV and VH in dB and shares 0..1, of the direction with more valid pixels; empty without any.
@@ -24,8 +26,8 @@ def radar(layer: Layer | None) -> dict[str, float]:
         return {}
     vv, vh = (uniform_filter(np.where(both, band, np.median(band[both])), 3)[both] for band in (vv, vh))
     return {
-        **{f"vv_p{q}": float(np.percentile(vv, q)) for q in (5, 50, 95)},
-        **{f"vh_p{q}": float(np.percentile(vh, q)) for q in (5, 50, 95)},
+        **{f"vv_p{q}": float(v) for q, v in zip(QUANTILES, np.percentile(vv, QUANTILES), strict=True)},
+        **{f"vh_p{q}": float(v) for q, v in zip(QUANTILES, np.percentile(vh, QUANTILES), strict=True)},
         "smooth_water_share": float(((vv < SMOOTH_WATER[0]) & (vh < SMOOTH_WATER[1])).mean()),
         "built_share": float(((vv > -5) & (vh > -12)).mean()),
         "forest_share": float(((vh > -16) & (vh < -10) & (vh - vv > -8)).mean()),

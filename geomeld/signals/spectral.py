@@ -1,6 +1,6 @@
 """Spectral indices by the bands at hand: quantiles over the tile and per land cover, and shares of spectral cover."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ INDICES: dict[str, tuple[str, str]] = {
 """Normalised differences (a - b) / (a + b) of surface reflectance: NDVI vegetation, NDRE its stand-in without red, NDWI
 and MNDWI water, S2WI water without green, NDMI moisture, NDSI snow, NBR burns, NDTI turbidity."""
 
+USED = {band for pair in INDICES.values() for band in pair} | {"B2"}
+
 COVERS = ("dense vegetation", "moderate vegetation", "sparse vegetation", "bare ground", "open water", "snow")
 """What the spectrum alone can tell apart, where there is no land-cover map."""
 
@@ -31,21 +33,24 @@ EPSILON = 1e-6
 
 
 def reflectances(layer: Layer) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.bool_]]:
-    """(reflectance 0..1 by band, where all of them are valid); bands without a valid pixel are left out."""
+    """(reflectance 0..1 of the bands that an index needs, where all bands are valid); bands without a valid pixel are
+    left out."""
     there = [i for i in range(len(layer.bands)) if layer.valid[i].any()]
     valid = layer.valid[there].all(axis=0) if there else np.zeros(layer.valid.shape[1:], bool)
-    bands = {layer.bands[i]: np.clip(layer.values[i] / np.float32(10000), 0, 1) for i in there}
-    return bands, valid
+    used = [i for i in there if layer.bands[i] in USED]
+    return {layer.bands[i]: np.clip(layer.values[i] * np.float32(1e-4), 0, 1) for i in used}, valid
 
 
-def index_maps(bands: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-    """Every index that the bands allow, plus BSI (bare soil) where red, blue and shortwave infrared are there."""
+def index_maps(
+    bands: Mapping[str, NDArray[np.float32]], names: Iterable[str] = (*INDICES, "bsi")
+) -> dict[str, NDArray[np.float32]]:
+    """Of these indices those that the bands allow; BSI (bare soil) needs red, blue and shortwave infrared."""
     found = {
         name: (bands[a] - bands[b]) / (bands[a] + bands[b] + EPSILON)
         for name, (a, b) in INDICES.items()
-        if a in bands and b in bands
+        if name in names and a in bands and b in bands
     }
-    if {"B11", "B4", "B8", "B2"} <= set(bands):
+    if "bsi" in names and {"B11", "B4", "B8", "B2"} <= set(bands):
         dry, green = bands["B11"] + bands["B4"], bands["B8"] + bands["B2"]
         found["bsi"] = (dry - green) / (dry + green + EPSILON)
     return found

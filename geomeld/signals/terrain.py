@@ -1,9 +1,9 @@
 """Terrain: geomorphons cell by cell as GRASS computes them, and the relief of a tile in words."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, median_filter
 
@@ -31,52 +31,8 @@ _FORM_OF = np.array(
     dtype=np.uint8,
 )
 
-_ROWS = np.array([-1, -1, 0, 1, 1, 1, 0, -1])
-_COLUMNS = np.array([0, 1, 1, 1, 0, -1, -1, -1])
-
-
-@njit(cache=True, nogil=True)
-def _forms(z, gsd_x, gsd_y, search, skip, flat, flat_distance, lookup, out):  # type: ignore[no-untyped-def]
-    rows, columns = z.shape
-    reach = search * max(gsd_x, gsd_y)
-    for r in range(skip + 1, rows - skip - 1):
-        for c in range(skip + 1, columns - skip - 1):
-            here = z[r, c]
-            if math.isnan(here):
-                continue
-            plus = minus = 0
-            for d in range(8):
-                dr, dc = _ROWS[d], _COLUMNS[d]
-                step = math.hypot(dr * gsd_y, dc * gsd_x)
-                zenith, nadir, far_z, far_n = -math.inf, math.inf, 0.0, 0.0
-                j = skip + 1
-                while j * step < reach:
-                    rr, cc = r + j * dr, c + j * dc
-                    if rr < 0 or cc < 0 or rr >= rows - 1 or cc >= columns:
-                        break
-                    there = z[rr, cc]
-                    if not math.isnan(there):
-                        distance = j * step
-                        angle = math.atan2(there - here, distance)
-                        if angle > zenith:
-                            zenith, far_z = angle, distance
-                        if angle < nadir:
-                            nadir, far_n = angle, distance
-                    j += 1
-                if zenith == -math.inf:
-                    continue
-                limit_z = limit_n = flat
-                if flat_distance > 0.0:
-                    if far_z > flat_distance:
-                        limit_z = math.atan2(math.tan(flat) * flat_distance, far_z)
-                    if far_n > flat_distance:
-                        limit_n = math.atan2(math.tan(flat) * flat_distance, far_n)
-                if abs(zenith) > limit_z or abs(nadir) > limit_n:
-                    if abs(nadir) < abs(zenith):
-                        plus += 1
-                    elif abs(nadir) > abs(zenith):
-                        minus += 1
-            out[r, c] = lookup[minus, plus]
+_DIRECTIONS = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
+"""(rows, columns) of one step."""
 
 
 def geomorphons(
@@ -104,10 +60,53 @@ def geomorphons(
         raise ValueError(f"search={search}, skip={skip}: search must be at least 1 cell and greater than skip.")
     if not 0 < flat < 90:
         raise ValueError(f"flat={flat} is no angle between 0 and 90 degrees.")
-    x, y = (gsd, gsd) if np.isscalar(gsd) else gsd  # type: ignore[misc]
-    out = np.zeros(z.shape, np.uint8)
-    _forms(z, float(x), float(y), search, skip, math.radians(flat), flat_distance, _FORM_OF, out)
+    x, y = (float(gsd), float(gsd)) if np.isscalar(gsd) else gsd  # type: ignore[misc, arg-type]
+    reach, edge, out = search * max(x, y), skip + 1, np.zeros(z.shape, np.uint8)
+    here = z[edge:-edge, edge:-edge]
+    margin = math.ceil(reach / min(x, y))
+    around = np.pad(z, margin, constant_values=np.nan)
+    around[margin + z.shape[0] - 1] = np.nan
+    up, down = np.zeros(here.shape, np.intp), np.zeros(here.shape, np.intp)
+    for south, east in _DIRECTIONS:
+        step = math.hypot(south * y, east * x)
+        top, left = margin + edge, margin + edge
+        sights = [
+            (j * step, around[top + j * south :, left + j * east :][: here.shape[0], : here.shape[1]])
+            for j in range(edge, math.ceil(reach / step))
+        ]
+        higher, lower = _outlook(here, sights, math.tan(math.radians(flat)), flat_distance)
+        up += higher
+        down += lower
+    out[edge:-edge, edge:-edge] = np.where(np.isnan(here), 0, _FORM_OF[down, up])
     return out
+
+
+def _outlook(
+    here: NDArray[np.float64], sights: Sequence[tuple[float, NDArray[np.float64]]], flat: float, flat_distance: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where one direction looks up and where it looks down; `sights` are (distance, elevation there), near to far.
+
+    Angles are compared by their tangents, which keeps their order and is many times faster.
+    """
+    zenith, nadir = np.full(here.shape, -np.inf), np.full(here.shape, np.inf)
+    far_zenith, far_nadir = np.zeros(here.shape), np.zeros(here.shape)
+    for distance, there in sights:
+        tangent = (there - here) / distance
+        if flat_distance > 0:
+            far_zenith[tangent > zenith] = distance
+            far_nadir[tangent < nadir] = distance
+        np.fmax(zenith, tangent, out=zenith)
+        np.fmin(nadir, tangent, out=nadir)
+    high, low = np.abs(zenith), np.abs(nadir)
+    uneven = np.isfinite(zenith) & (
+        (high > _limit(flat, flat_distance, far_zenith)) | (low > _limit(flat, flat_distance, far_nadir))
+    )
+    return uneven & (high > low), uneven & (low > high)
+
+
+def _limit(flat: float, flat_distance: float, far: NDArray[np.float64]) -> float | NDArray[np.float64]:
+    """Tangent up to which a line of sight is level: beyond `flat_distance` the height stays what it is there."""
+    return flat if flat_distance <= 0 else flat * flat_distance / np.maximum(far, flat_distance)
 
 
 GSD = 30.0

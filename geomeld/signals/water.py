@@ -96,7 +96,7 @@ def _spectral_water(tile: Tile) -> NDArray[np.bool_] | None:
     if layer is None or not layer.valid.any():
         return None
     bands, valid = reflectances(layer)
-    maps = index_maps(bands)
+    maps = index_maps(bands, ("ndwi", "mndwi", "s2wi"))
     if {"ndwi", "mndwi"} <= set(maps):
         return valid & (maps["mndwi"] > 0) & (maps["ndwi"] > 0) & (bands["B8"] < 0.15)
     if "s2wi" in maps and "B8" in bands:

@@ -18,10 +18,10 @@ def test_a_tile_that_cannot_be_measured_stays_in_its_slot(tmp_path: Path, monkey
     run.caption_dataset(whole)
     measure = signals.measure
 
-    def fragile(tile):
+    def fragile(tile, layers):
         if tile.tile_id == 2:
             raise ValueError("odd elevation")
-        return measure(tile)
+        return measure(tile, layers)
 
     monkeypatch.setattr(signals, "measure", fragile)
     summary = run.caption_dataset(path, CaptionConfig(chunk=3))
@@ -33,7 +33,7 @@ def test_a_tile_that_cannot_be_measured_stays_in_its_slot(tmp_path: Path, monkey
     assert run.caption_dataset(path).failures == {}  # a later run makes up for it
     for name in [run.TABLE, *(s.name for s in open_dataset(path).shards)]:
         assert (path / name).read_bytes() == (whole / name).read_bytes()
-    monkeypatch.setattr(signals, "measure", lambda tile: 1 / 0)
+    monkeypatch.setattr(signals, "measure", lambda tile, layers: 1 / 0)
     table = (path / run.TABLE).read_bytes()
     with pytest.raises(CaptionError, match="ZeroDivisionError"):
         run.caption_dataset(path, CaptionConfig(seed=1))

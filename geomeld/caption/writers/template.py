@@ -294,7 +294,9 @@ def _tail(said: Sequence[Said], opening: str, pen: Pen) -> str:
     items = [s.words for s in said]
     listed = items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
     plural = len(items) > 1 or is_plural(items[0])
-    frames = [t for t in grammar.TAILS if _fits(t, said, opening)]
+    land = all(s.fact.role == "cover" and s.fact.concept != "built" for s in said)
+    placed = any(_PLACED(i) for i in items)
+    frames = [t for t in grammar.TAILS if _fits(t, items, land, placed, opening)]
     text = pen.pick(frames).format(list=listed)
     return re.sub(r"(\w+)\+", lambda m: m[1] if plural else third_person(m[1]), text)
 
@@ -302,17 +304,22 @@ def _tail(said: Sequence[Said], opening: str, pen: Pen) -> str:
 _PLURALS = ("scattered", "a few", "small", "isolated", "several", "bits", "slivers", "clumps", "stands", "some build")
 
 
-def _fits(tail: str, said: Sequence[Said], opening: str) -> bool:
-    """Whether a tail reads well with what it lists."""
-    items = [s.words for s in said]
-    land = all(s.fact.role == "cover" and s.fact.concept != "built" for s in said)
-    placed = any(re.search(r"\b(?:north|south|west|east|centre|middle)", i) for i in items)
-    if re.search("dotted|throughout|here and there", tail):
-        return all(i.startswith(_PLURALS) for i in items) and not placed and "scattered" not in " ".join(items)
-    if re.search("between|in places|mixed|interspersed|broken|the rest|room|giving|bordered|border|joined", tail):
-        fresh = not re.search(r"\bwith|between|mixed|border|interspersed|broken|gives way", opening)
-        spread = not placed or bool(re.search("giving|room|the rest|joined|bordered", tail))
-        return land and fresh and spread and not (tail.startswith(", which") and opening.endswith(("{land}", "s")))
+def _fits(tail: str, items: Sequence[str], land: bool, placed: bool, opening: str) -> bool:
+    """Whether a tail reads well with what it lists: `land` says that all of it is cover, `placed` that some of it has
+    a place of its own."""
+    if _DOTTED(tail):
+        return not placed and all(i.startswith(_PLURALS) and "scattered" not in i for i in items)
+    if _MIXED(tail):
+        spread = not placed or bool(_ASIDE(tail))
+        border = tail.startswith(", which") and opening.endswith(("{land}", "s"))
+        return land and spread and not border and not _MIXED_ALREADY(opening)
     if tail.startswith((", next", ", along")):
         return " next to" not in opening and "along" not in opening
-    return not (tail.startswith(", with") and re.search(r"\bwith\b", opening) and len(items) > 2)
+    return not (tail.startswith(", with") and len(items) > 2 and " with " in opening)
+
+
+_DOTTED = re.compile("dotted|throughout|here and there").search
+_MIXED = re.compile("between|in places|mixed|interspersed|broken|the rest|room|giving|bordered|border|joined").search
+_ASIDE = re.compile("giving|room|the rest|joined|bordered").search
+_MIXED_ALREADY = re.compile(r"\bwith|between|mixed|border|interspersed|broken|gives way").search
+_PLACED = re.compile(r"\b(?:north|south|west|east|centre|middle)").search
