@@ -7,7 +7,8 @@ __all__ = ["Feature", "Scene", "Source", "open_source"]
 
 
 def open_source(spec: str) -> Source:
-    """A source from its command-line form: "simulated", "simulated:SEED" or "stac:PATH-OR-URL".
+    """A source from its command-line form: "simulated", "simulated:SEED", "stac:PATH-OR-URL" or, with map features
+    from an OpenStreetMap extract, "stac:PATH-OR-URL,osm=PATH-OR-URL".
 
     Raises UsageError for any other word.
     """
@@ -21,5 +22,9 @@ def open_source(spec: str) -> Source:
     if kind == "stac" and rest:
         from geomeld.sources.stac import StacSource
 
-        return StacSource(rest)
-    raise UsageError(f"Unknown source {spec!r}; use simulated, simulated:SEED or stac:PATH-OR-URL-OF-A-CATALOGUE.")
+        href, _, extract = rest.partition(",osm=")
+        return StacSource(href, extract or None)
+    raise UsageError(
+        f"Unknown source {spec!r}; use simulated, simulated:SEED, stac:PATH-OR-URL-OF-A-CATALOGUE or "
+        "stac:PATH-OR-URL-OF-A-CATALOGUE,osm=PATH-OR-URL-OF-A-MAP."
+    )

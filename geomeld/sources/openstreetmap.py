@@ -240,7 +240,8 @@ class _Reading:
     def _keep(self, name: str, thing: Any, tags: Mapping[str, str], shape_of: Any, areal: bool = False) -> None:
         try:
             shape = shape_of(thing)
-        except (RuntimeError, ValueError):  # a line of one point, an area without a ring
+        except (RuntimeError, ValueError, self.osmium.InvalidLocationError):
+            # A line of one point, an area without a ring, or one with points outside the file.
             self.skipped += 1
             return
         kept = {key: value for key, value in tags.items() if key in KEYS}
