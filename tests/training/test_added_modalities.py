@@ -79,7 +79,7 @@ def test_two_more_modalities_from_a_source_to_the_loss(tmp_path: Path, monkeypat
         assert min(terms) > 0
         assert len(set(terms)) == 4
     heads = load_model(tmp_path / "checkpoint").decoders
-    assert heads["enmap"].head.out_features == 40 * 4 * 4, "patches of 80 m hold 4 x 4 pixels of 20 m"
-    assert heads["gedi"].head.out_features == 8 * 8
+    assert heads["enmap"].head.out_features == 40 * 8 * 8, "patches of 160 m hold 8 x 8 pixels of 20 m"
+    assert heads["gedi"].head.out_features == 16 * 16
     with np.load(tmp_path / "checkpoint" / EXAMPLES) as examples:
         assert examples["enmap/predicted"].shape[1:] == (40, 64, 64)
