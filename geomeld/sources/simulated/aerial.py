@@ -35,6 +35,9 @@ MATERIAL = {
     "tank": "tank",
     "greenhouse": "plastic",
     "pier": "concrete",
+    "abutment": "concrete",
+    "ballast": "gravel",
+    "rails": "asphalt",
 }
 """Endmember of each drawn kind of object."""
 
@@ -189,7 +192,13 @@ def _shapes(seed: int, bounds: tuple[float, float, float, float], epsg: int) -> 
     variants = (np.abs(get_x(centroid(geometries))) * 1e6).astype(np.int64) % 97
     for thing, shape, variant in zip(things, shapes, variants.tolist(), strict=True):
         tags = thing.tags
-        if "highway" in tags:
+        if "bridge" in tags:
+            wide = ROAD_METRES.get(tags.get("highway", ""), 7.0)
+            yield "abutment", shape.buffer(wide / 2 + 1.5, cap_style="flat"), variant
+        if tags.get("railway") == "rail":
+            yield "ballast", shape.buffer(3.0), variant
+            yield "rails", shape.buffer(0.9), variant
+        elif "highway" in tags:
             yield "highway", shape.buffer(ROAD_METRES.get(tags["highway"], 7.0) / 2), variant
         elif "aeroway" in tags and tags["aeroway"] in ("runway", "taxiway"):
             yield "aeroway", shape.buffer(20.0) if shape.geom_type == "LineString" else shape, variant
@@ -198,7 +207,7 @@ def _shapes(seed: int, bounds: tuple[float, float, float, float], epsg: int) -> 
         elif tags.get("man_made") == "storage_tank":
             yield "tank", _area(shape, 12.0), variant
         elif tags.get("man_made") == "pier":
-            yield "pier", _area(shape, 2.5), variant
+            yield "pier", _area(shape, 1.5), variant
         elif tags.get("power") in ("plant", "generator") or tags.get("plant:source") == "solar":
             yield "solar", _area(shape, 15.0), variant
 

@@ -10,6 +10,7 @@ from geomeld.sources.simulated import works
 from geomeld.sources.simulated.nature import BIOMES, FIELDS, key_of, survey
 from geomeld.sources.simulated.objects import MapObject, objects
 from geomeld.sources.simulated.region import locate, region
+from geomeld.sources.simulated.ways import ways
 
 __all__ = ["BIOMES", "Landscape", "MapObject", "is_land", "objects", "sample", "stratified_places"]
 
@@ -82,12 +83,13 @@ def _made(seed: int, lon: NDArray, lat: NDArray, nature: NDArray) -> NDArray[np.
     out = np.empty((7, lon.size))
     _, first, inverse = np.unique(cells[0] * 100_000 + cells[1], return_index=True, return_inverse=True)
     for number, where in enumerate(first):
-        plan = region(seed, int(cells[0, where]), int(cells[1, where]))
+        cell = int(cells[0, where]), int(cells[1, where])
+        plan = region(seed, *cell)
         at = np.flatnonzero(inverse == number)
         part = np.empty((7, at.size))
         works.paint(
             lon[at], lat[at], x[at], y[at], cosine[where], nature[:, at], plan.key, plan.angle, plan.block,
-            plan.towns, plan.roads, plan.sites, key_of(seed), part,
+            plan.towns, ways(seed, *cell), plan.sites, key_of(seed), part,
         )  # fmt: skip
         out[:, at] = part
     return out

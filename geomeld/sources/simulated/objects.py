@@ -15,6 +15,8 @@ from geomeld.sources.simulated import works
 from geomeld.sources.simulated.nature import FIELDS, survey
 from geomeld.sources.simulated.noise import drawn
 from geomeld.sources.simulated.region import KINDS, METRES, SIDE, Region, place, region
+from geomeld.sources.simulated.shore import RAYS, landings, waterline
+from geomeld.sources.simulated.ways import Box, Shape, cosine_of, courses, ways
 
 DIGITS = 7
 """Decimals of a degree: the precision of OpenStreetMap files."""
@@ -48,25 +50,27 @@ class MapObject:
 
 def objects(seed: int, west: float, south: float, east: float, north: float) -> list[MapObject]:
     """Objects that touch a box in degrees (`east` may exceed 180). Whole shapes, the same whatever the box."""
-    found: dict[bytes, MapObject] = {}
     frame = shapely.box(west, south, east, north)
+    found: dict[bytes, MapObject] = {}
     for band, column, offset in _regions(west, south, east, north):
         plan = region(seed, band, column)
-        x0, y0 = _local(band, column, west - offset, south)
-        x1, y1 = _local(band, column, east - offset, north)
-        for kind, shape, tags in _shapes(seed, band, column, plan, (x0, y0, x1, y1)):
-            geometry = shapely.transform(shape, partial(_degrees, band, column, offset))
-            if not geometry.intersects(frame):
-                continue
-            mapped = drawn(int(shape.centroid.x * 10), int(shape.centroid.y * 10), 61, plan.key) < plan.mapped
-            found[geometry.wkb] = MapObject(kind, geometry, tags, mapped)
+        box = (*_local(band, column, west - offset, south), *_local(band, column, east - offset, north))
+        things = list(_shapes(seed, band, column, plan, box))
+        shapes = np.array([shape for _, shape, _ in things], dtype=object)
+        placed = shapely.transform(shapes, partial(_degrees, band, column, offset))
+        middles = (shapely.get_coordinates(shapely.centroid(shapes)) * 10).astype(int)
+        hits = np.flatnonzero(shapely.intersects(placed, frame))
+        for k, name in zip(hits.tolist(), shapely.to_wkb(placed[hits]), strict=True):
+            kind, _, tags = things[k]
+            mapped = drawn(middles[k, 0], middles[k, 1], 61, plan.key) < plan.mapped
+            found[name] = MapObject(kind, placed[k], tags, mapped)
     return list(found.values())
 
 
 def _degrees(band: int, column: int, offset: float, xy: NDArray) -> NDArray:
-    """Metres of a region as degrees, rounded to DIGITS."""
+    """Metres of a region as degrees, rounded to DIGITS; the same digits on either side of a whole turn."""
     lon, lat = place(band, column, xy[:, 0], xy[:, 1])
-    return np.round(np.column_stack([lon + offset, lat]), DIGITS)
+    return np.round(np.column_stack([np.round(lon, DIGITS) + offset, lat]), DIGITS)
 
 
 def _regions(west: float, south: float, east: float, north: float) -> Iterator[tuple[int, int, float]]:
@@ -90,14 +94,13 @@ def _local(band: int, column: int, lon: float, lat: float) -> tuple[float, float
     return (lon + 180.0 - (column + 0.5) * width) * cosine * METRES, (lat - middle) * METRES
 
 
-Box = tuple[float, float, float, float]
-Shape = tuple[str, BaseGeometry, dict[str, str]]
-
-
 def _shapes(seed: int, band: int, column: int, plan: Region, box: Box) -> Iterator[Shape]:
-    yield from _roads(seed, band, column, plan, box)
+    yield from courses(seed, band, column, box)
     for t in range(len(plan.towns)):
-        yield from _town(plan, t, box, seed, band, column)
+        x, y, radius = plan.towns[t, :3]
+        if radius > 0 and _near(x, y, 1.5 * radius + 150.0, box):
+            yield from _town(seed, band, column, t, box)
+            yield from landings(seed, band, column, t)
     for site in plan.sites:
         if site[2] >= 0 and _near(site[0], site[1], max(site[3], site[4]) * 1.5, box):
             yield from _site(KINDS[int(site[2])], site)
@@ -107,64 +110,64 @@ def _near(x: float, y: float, reach: float, box: Box) -> bool:
     return box[0] - reach < x < box[2] + reach and box[1] - reach < y < box[3] + reach
 
 
-def _roads(seed: int, band: int, column: int, plan: Region, box: Box) -> Iterator[Shape]:
-    names = {5.5: "primary", 4.5: "secondary", 3.6: "tertiary", 2.6: "unclassified"}
-    for x0, y0, x1, y1, half in plan.roads:
-        if not LineString([(x0, y0), (x1, y1)]).buffer(200).intersects(shapely.box(*box)):
-            continue
-        t = np.linspace(0, 1, max(2, int(math.hypot(x1 - x0, y1 - y0) / 60)))
-        goal = np.column_stack([x0 + t * (x1 - x0), y0 + t * (y1 - y0)])
-        points = goal.copy()
-        for _ in range(
-            4
-        ):  # the raster bends points towards straight roads; a road's own points are the inverse of that
-            points = goal - np.array([works.bend(px, py, plan.key) for px, py in points])
-        lon, lat = place(band, column, points[:, 0], points[:, 1])
-        dry = survey(seed, lon, lat)[FIELDS.index("shore")] > 0.0005
-        for run in np.split(np.arange(len(points)), np.flatnonzero(np.diff(dry.astype(int))) + 1):
-            if dry[run[0]] and len(run) > 1:
-                yield "road", LineString(points[run]), {"highway": names.get(float(half), "unclassified")}
-
-
-def _town(plan: Region, t: int, box: Box, seed: int, band: int, column: int) -> Iterator[Shape]:
-    x, y, radius, angle, spacing = plan.towns[t]
-    if radius <= 0 or not _near(x, y, 1.5 * radius, box):
-        return
-    kind = "residential" if radius < 700 else "commercial"
-    ring = [(x + 0.8 * radius * math.cos(a), y + 0.8 * radius * math.sin(a)) for a in np.linspace(0, 2 * math.pi, 24)]
-    yield "settlement", Polygon(ring), {"landuse": "residential" if kind == "residential" else "commercial"}
+def _town(seed: int, band: int, column: int, t: int, box: Box) -> Iterator[Shape]:
+    x, y, radius = region(seed, band, column).towns[t, :3]
+    water = waterline(seed, band, column, t)
+    angles = np.arange(RAYS) * (2 * math.pi / RAYS)
+    reach = np.clip(water - 10.0, 5.0, 0.8 * radius)
+    ring = np.column_stack([x + reach * np.cos(angles), y + reach * np.sin(angles)])
+    yield "settlement", Polygon(ring), {"landuse": "residential" if radius < 700 else "commercial"}
     yield "place", Point(x, y), {"place": "hamlet" if radius < 200 else "village" if radius < 500 else "town"}
+    yield from _streets(seed, band, column, t, box)
+    yield from _houses(seed, band, column, t, box)
+
+
+def _streets(seed: int, band: int, column: int, t: int, box: Box) -> Iterator[Shape]:
+    """The streets of a town in both directions of its grid, cut where nobody lives and at water."""
+    plan, frame = region(seed, band, column), shapely.box(*box)
+    lines = [line for line in _grid(plan.towns[t]) if shapely.LineString(line[[0, -1]]).intersects(frame)]
+    if not lines:
+        return
+    points = np.concatenate(lines)
+    lived = works.densities(points, t, plan.towns, plan.key) > 0
+    lived[lived] = _fit(seed, band, column, points[lived])
+    # A mark that no run crosses stands at the end of each line.
+    line_of = np.repeat(np.arange(len(lines)), [len(line) for line in lines])
+    cuts = np.flatnonzero((np.diff(lived.astype(int)) != 0) | (np.diff(line_of) != 0)) + 1
+    for run in np.split(np.arange(len(points)), cuts):
+        if lived[run[0]] and len(run) > 1:
+            yield "street", LineString(points[run[[0, -1]]]), {"highway": "residential"}
+
+
+def _grid(town: NDArray) -> Iterator[NDArray]:
+    """Points every 30 m or so along every street that a town could have, (points, 2)."""
+    x, y, radius, angle, spacing = town
     c, s = math.cos(angle), math.sin(angle)
-    lots = int(1.2 * radius / works.LOT)
-    for i in range(-lots, lots):
-        for j in range(-lots, lots):
-            u, v = (i + 0.5) * works.LOT, (j + 0.5) * works.LOT
-            px, py = x + c * u - s * v, y + s * u + c * v
-            if not _near(px, py, 30.0, box):
-                continue
-            house = _house(plan, t, i, j, u, v, px, py)
-            if house is not None:
-                yield (
-                    "house",
-                    Polygon([(x + c * a - s * b, y + s * a + c * b) for a, b in house]),
-                    {"building": "house"},
-                )
-    for offset in np.arange(-math.floor(radius / spacing), math.floor(radius / spacing) + 1) * spacing:
-        reach = math.sqrt(max(radius**2 - offset**2, 0.0)) * 0.85
-        ends = [(x + c * offset - s * b, y + s * offset + c * b) for b in (-reach, reach)]
-        if reach > 40 and LineString(ends).intersects(shapely.box(*box)):
-            yield "street", LineString(ends), {"highway": "residential"}
+    for apart, across, along in ((spacing, (c, s), (-s, c)), (works.LONG * spacing, (-s, c), (c, s))):
+        for k in range(-int(1.5 * radius / apart), int(1.5 * radius / apart) + 1):
+            reach = math.sqrt((1.5 * radius) ** 2 - (k * apart) ** 2)
+            t = np.linspace(-reach, reach, 2 + int(2 * reach / 30.0))
+            yield np.array([x, y]) + k * apart * np.array(across) + t[:, None] * np.array(along)
 
 
-def _house(plan: Region, t: int, i: int, j: int, u: float, v: float, px: float, py: float) -> list | None:
-    density, _, _ = works.town_at(px, py, plan.towns, plan.key)
-    if density <= 0.05:
-        return None
-    built, a, b, ou, ov = works.lot_of(i, j, density, t, plan.key)
-    if not built or works.street_near(u + ou, v + ov, plan.towns[t, 4], a, b):
-        return None
-    cu, cv = u + ou, v + ov
-    return [(cu - a, cv - b), (cu + a, cv - b), (cu + a, cv + b), (cu - a, cv + b)]
+def _houses(seed: int, band: int, column: int, t: int, box: Box) -> Iterator[Shape]:
+    plan, half = region(seed, band, column), works.half_width(cosine_of(band))
+    found = works.houses(t, plan.towns, ways(seed, band, column), half, plan.key, box)
+    found = found[_fit(seed, band, column, found[:, :2])]
+    c, s = math.cos(plan.towns[t, 3]), math.sin(plan.towns[t, 3])
+    u, v = found[:, 2:3] * np.array([[-1, 1, 1, -1]]), found[:, 3:4] * np.array([[-1, -1, 1, 1]])
+    corners = found[:, None, :2] + np.stack([c * u - s * v, s * u + c * v], axis=2)
+    for house in shapely.polygons(corners):
+        yield "house", house, {"building": "house"}
+
+
+def _fit(seed: int, band: int, column: int, points: NDArray) -> NDArray[np.bool_]:
+    """Whether people can build at each of (points, 2) places: in the region, not in water, on ice or in mangroves."""
+    lon, lat = place(band, column, points[:, 0], points[:, 1])
+    nature = survey(seed, lon, lat)
+    cover, occurrence = nature[FIELDS.index("cover")], nature[FIELDS.index("occurrence")]
+    inside = (np.abs(points[:, 0]) < works.half_width(cosine_of(band))) & (np.abs(points[:, 1]) < SIDE * METRES / 2)
+    return inside & (cover != 70) & (cover != 95) & (occurrence < 20)
 
 
 def _site(kind: str, site: NDArray) -> Iterator[Shape]:
