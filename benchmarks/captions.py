@@ -12,14 +12,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from geomeld.build.anchors import sampled_anchors
 from geomeld.build.config import BuildConfig
 from geomeld.build.run import build
 from geomeld.caption.config import CaptionConfig
 from geomeld.caption.graph import caption_chunk, caption_graph
+from geomeld.caption.table import Row, append_rows, table_writer
 from geomeld.core.config import to_json
 from geomeld.dataset import Dataset, open_dataset, update_metadata
 from geomeld.signals import MEASURED, measure
@@ -76,7 +74,7 @@ def stages(dataset: Path, copy: Path) -> dict[str, float]:
     seconds["graph"] = timed(
         lambda: [records.extend(caption_chunk(graph, c, CaptionConfig())["records"]) for c in chunks]
     )
-    seconds["writing"] = timed(lambda: write(copy, records))
+    seconds["writing"] = timed(lambda: write(copy, records, signals))
     return seconds
 
 
@@ -106,9 +104,10 @@ def command(dataset: Path) -> None:
     )
 
 
-def write(dataset: Path, records: list[dict]) -> None:
-    """Captions into the shards and a table."""
-    pq.write_table(pa.table({"record": [json.dumps(r, sort_keys=True) for r in records]}), dataset / "captions.parquet")
+def write(dataset: Path, records: list[dict], signals: list[dict]) -> None:
+    """Captions into a table and into the shards."""
+    with (dataset / "captions.parquet").open("wb") as file, table_writer(file) as table:
+        append_rows(table, [Row(r["tile_id"], s, r, None) for r, s in zip(records, signals, strict=True)])
     update_metadata(dataset, {r["tile_id"]: {"caption": r["text"]} for r in records})
 
 

@@ -14,14 +14,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from geomeld import signals
 from geomeld.caption.config import CaptionConfig
 from geomeld.caption.graph import caption_chunk, caption_graph
 from geomeld.caption.ledger import Ledger, code_hash, key_of, settings_of
+from geomeld.caption.table import NAME as TABLE
+from geomeld.caption.table import Row, append_rows, read_captions, table_writer
 from geomeld.core.config import to_json
 from geomeld.core.errors import CaptionError, DatasetError
 from geomeld.dataset import Dataset, open_dataset, update_metadata
@@ -31,14 +31,10 @@ from geomeld.dataset.index import load_index
 LEDGER = ".captions.jsonl"
 NOTE = ".captions.json"
 """Says of what the captions of a folder were made, once they are complete."""
-TABLE = "captions.parquet"
-SCHEMA = pa.schema(
-    [("tile_id", pa.int64()), ("caption", pa.string()), ("status", pa.string()), ("record", pa.string()),
-     ("signals", pa.string())]
-)  # fmt: skip
-"""caption: the sentence, empty where nothing could be said; record, signals: core `Caption` and `Signals` as JSON."""
 GROUP = 512
 """Rows per group of the table: its bytes do not depend on how many tiles share a run of the graph."""
+EXAMPLES = 5
+"""Captions that a summary shows."""
 AHEAD = 3
 """Chunks per worker that are measured ahead of the graph."""
 
@@ -55,16 +51,8 @@ class Summary:
     """Per caption, on average."""
     failures: dict[int, str]
     """Tiles without a record, with the reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One tile's outcome."""
-
-    tile_id: int
-    signals: dict[str, Any] | None
-    record: dict[str, Any] | None
-    error: str | None
+    examples: dict[int, str]
+    """The first few captions by tile."""
 
 
 def caption_dataset(
@@ -87,9 +75,9 @@ def caption_dataset(
         count, captions = _Counts(), dict[int, str | None]()
         with Ledger(dataset.path / LEDGER) as ledger, atomic(dataset.path / TABLE) as file:
             rows = iter(_bar(_captioned(dataset, wanted, config, ledger, workers), len(wanted)))
-            with pq.ParquetWriter(file, SCHEMA) as table:
+            with table_writer(file) as table:
                 while group := list(islice(rows, GROUP)):
-                    _write(table, group)
+                    append_rows(table, group)
                     captions.update({r.tile_id: (r.record or {}).get("text") or None for r in group})
                     count.add(group)
             if not any(captions.values()):
@@ -194,18 +182,6 @@ def _quiet_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _write(table: pq.ParquetWriter, rows: Sequence[Row]) -> None:
-    told = [r for r in rows if r.record is not None]
-    columns = {
-        "tile_id": [r.tile_id for r in told],
-        "caption": [r.record["text"] for r in told if r.record],
-        "status": [r.record["status"] for r in told if r.record],
-        "record": [json.dumps(r.record, sort_keys=True) for r in told],
-        "signals": [json.dumps(r.signals, sort_keys=True) for r in told],
-    }
-    table.write_table(pa.table(columns, SCHEMA))
-
-
 class _Counts:
     """Running totals of a run."""
 
@@ -214,6 +190,7 @@ class _Counts:
         self.statuses: Counter[str] = Counter()
         self.edits: Counter[str] = Counter()
         self.failures: dict[int, str] = {}
+        self.examples: dict[int, str] = {}
 
     def add(self, rows: Sequence[Row]) -> None:
         for row in rows:
@@ -225,10 +202,13 @@ class _Counts:
             self.claims += len(row.record["claims"])
             self.statuses[row.record["status"]] += 1
             self.edits.update(e["rule"] for e in row.record["edits"])
+            if len(self.examples) < EXAMPLES:
+                self.examples[row.tile_id] = row.record["text"]
 
     def summary(self) -> Summary:
         claims = round(self.claims / max(self.records, 1), 3)
-        return Summary(self.tiles, dict(self.statuses), dict(self.edits.most_common()), claims, self.failures)
+        edits = dict(self.edits.most_common())
+        return Summary(self.tiles, dict(self.statuses), edits, claims, self.failures, self.examples)
 
 
 def _summary_of(path: Path) -> Summary:
@@ -236,12 +216,3 @@ def _summary_of(path: Path) -> Summary:
     count = _Counts()
     count.add([Row(tile_id, None, record, None) for tile_id, record in read_captions(path).items()])
     return count.summary()
-
-
-def read_captions(path: Path) -> dict[int, dict[str, Any]]:
-    """Caption records of a dataset by tile id. Raises DatasetError where it has none."""
-    try:
-        table = pq.read_table(path / TABLE, columns=["tile_id", "record"]).to_pylist()
-    except (FileNotFoundError, pa.ArrowInvalid) as error:
-        raise DatasetError(f"{path} has no readable {TABLE}; run `geomeld caption {path}` first ({error}).") from None
-    return {r["tile_id"]: json.loads(r["record"]) for r in table}

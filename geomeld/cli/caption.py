@@ -1,5 +1,6 @@
 """`geomeld caption`: one verified sentence per tile, with its evidence."""
 
+import gc
 import json
 import sys
 from dataclasses import dataclass
@@ -38,9 +39,11 @@ class Options:
 def main(argv: list[str]) -> int:
     """Run the verb."""
     options = tyro.cli(Options, args=argv, prog="geomeld caption")
+    gc.disable()  # what is imported stays: looking for garbage in it would take longer than captioning a hundred tiles
     from geomeld.caption.config import CaptionConfig
     from geomeld.caption.graph import caption_graph
-    from geomeld.caption.run import caption_dataset, read_captions
+    from geomeld.caption.run import caption_dataset
+    from geomeld.caption.table import read_caption
     from geomeld.core.config import to_json
     from geomeld.core.errors import UsageError
 
@@ -52,13 +55,16 @@ def main(argv: list[str]) -> int:
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"--limit is {options.limit}; caption at least one tile.")
     if options.show is not None:
-        records = read_captions(options.dataset)
-        if options.show not in records:
+        record = read_caption(options.dataset, options.show)
+        if record is None:
             raise UsageError(
-                f"Tile {options.show} has no caption in {options.dataset}; it has {len(records)} captions."
+                f"Tile {options.show} has no caption in {options.dataset}; captions.parquet lists those that have."
             )
-        _print_record(records[options.show])
+        _print_record(record)
         return 0
+    caption_graph()
+    gc.freeze()
+    gc.enable()
     config = CaptionConfig(
         writer=options.writer, candidates=options.candidates, error_rate=options.error_rate, seed=options.seed
     )
@@ -66,16 +72,16 @@ def main(argv: list[str]) -> int:
     if options.json:
         print(json.dumps(to_json(summary)))
     else:
-        _print_summary(summary, read_captions(options.dataset))
+        _print_summary(summary)
     return 1 if summary.failures else 0
 
 
-def _print_summary(summary: Any, records: dict[int, dict[str, Any]]) -> None:
+def _print_summary(summary: Any) -> None:
     print(f"{summary.tiles} tiles: " + ", ".join(f"{n} {s}" for s, n in sorted(summary.statuses.items())))
     edits = ", ".join(f"{rule} {n}" for rule, n in summary.edits.items())
     print(f"{summary.claims:.1f} claims per caption; edits by rule: {edits or 'none'}")
-    for tile_id, record in list(records.items())[:5]:
-        print(f"  {tile_id}  {record['text']}")
+    for tile_id, text in summary.examples.items():
+        print(f"  {tile_id}  {text}")
     for tile_id, reason in summary.failures.items():
         print(f"{tile_id}  no caption: {reason}", file=sys.stderr)
 

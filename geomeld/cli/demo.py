@@ -90,7 +90,7 @@ def _report(options: Options, scores: Any, index: Any, seconds: dict[str, float]
 
     import numpy as np
 
-    from geomeld.caption.run import read_captions
+    from geomeld.caption.table import read_captions
     from geomeld.dataset import open_dataset
     from geomeld.figures.demo_page import DemoRun, read_log, write_demo_page
     from geomeld.pretrain.loop import EXAMPLES, LOG

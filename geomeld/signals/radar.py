@@ -4,11 +4,10 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 
 from geomeld.core.tile import Layer
+from geomeld.signals.spectral import quantiles
 
 SMOOTH_WATER = -17.0, -24.0
 """VV and VH in dB below which a surface is smooth."""
-
-QUANTILES = (5, 50, 95)
 
 
 def radar(layer: Layer | None) -> dict[str, float]:
@@ -26,8 +25,8 @@ def radar(layer: Layer | None) -> dict[str, float]:
         return {}
     vv, vh = (uniform_filter(np.where(both, band, np.median(band[both])), 3)[both] for band in (vv, vh))
     return {
-        **{f"vv_p{q}": float(v) for q, v in zip(QUANTILES, np.percentile(vv, QUANTILES), strict=True)},
-        **{f"vh_p{q}": float(v) for q, v in zip(QUANTILES, np.percentile(vh, QUANTILES), strict=True)},
+        **{f"vv_{q}": value for q, value in quantiles(vv).items()},
+        **{f"vh_{q}": value for q, value in quantiles(vh).items()},
         "smooth_water_share": float(((vv < SMOOTH_WATER[0]) & (vh < SMOOTH_WATER[1])).mean()),
         "built_share": float(((vv > -5) & (vh > -12)).mean()),
         "forest_share": float(((vh > -16) & (vh < -10) & (vh - vv > -8)).mean()),

@@ -68,14 +68,16 @@ def spectral(layer: Layer | None, classes: NDArray[np.int8] | None) -> dict[str,
     if valid.sum() < MIN_PIXELS:
         return {}
     maps = index_maps(bands)
-    out = {name: _quantiles(values[valid]) for name, values in maps.items()}
+    seen = {name: values[valid] for name, values in maps.items()}
+    out = {name: quantiles(values) for name, values in seen.items()}
     if classes is not None:
+        known = classes[valid]
         for k, concept in enumerate(CONCEPTS):
-            at = valid & (classes == k)
-            if np.count_nonzero(at) >= MIN_PIXELS:
+            at = np.flatnonzero(known == k)
+            if at.size >= MIN_PIXELS:
                 for name in ("ndvi", "ndre", "ndmi", "ndsi"):
-                    if name in maps:
-                        out[f"{name}@{concept}"] = _quantiles(maps[name][at])
+                    if name in seen:
+                        out[f"{name}@{concept}"] = quantiles(seen[name][at])
     for cover, mask in spectral_cover(bands, maps).items():
         out[f"share@{cover}"] = {"share": float(np.count_nonzero(mask & valid) / np.count_nonzero(valid))}
     return out
@@ -102,7 +104,8 @@ def spectral_cover(
     }
 
 
-def _quantiles(values: NDArray[np.float32]) -> dict[str, float]:
+def quantiles(values: NDArray[np.float32]) -> dict[str, float]:
+    """{"p5", "p50", "p95"}: the values at the nearest ranks (sorting them is faster than interpolating)."""
     ordered = np.sort(values)
     last = ordered.size - 1
     return {f"p{q}": float(ordered[round(q / 100 * last)]) for q in QUANTILES}

@@ -7,6 +7,7 @@ import pytest
 from geomeld import signals
 from geomeld.caption import run
 from geomeld.caption.config import CaptionConfig
+from geomeld.caption.table import read_captions
 from geomeld.core.errors import CaptionError
 from geomeld.dataset import open_dataset
 from geomeld.testing import tiny_dataset
@@ -28,7 +29,7 @@ def test_a_tile_that_cannot_be_measured_stays_in_its_slot(tmp_path: Path, monkey
     assert summary.tiles == 4
     assert summary.failures == {2: "ValueError: odd elevation"}
     assert [t.caption is not None for t in open_dataset(path)] == [True, False, True, True]
-    assert set(run.read_captions(path)) == {1, 3, 4}
+    assert set(read_captions(path)) == {1, 3, 4}
     monkeypatch.setattr(signals, "measure", measure)
     assert run.caption_dataset(path).failures == {}  # a later run makes up for it
     for name in [run.TABLE, *(s.name for s in open_dataset(path).shards)]:

@@ -11,6 +11,7 @@ from geomeld.caption.agents import orchestrator
 from geomeld.caption.config import CaptionConfig
 from geomeld.caption.graph import caption_graph
 from geomeld.caption.rules import conflicts
+from geomeld.caption.table import read_captions
 from geomeld.core.caption import Caption
 from geomeld.core.config import from_json
 from geomeld.core.errors import CaptionError, ConfigError, DatasetError
@@ -86,4 +87,4 @@ def test_bad_words() -> None:
     with pytest.raises(ConfigError, match="candidates"):
         CaptionConfig(candidates=0)
     with pytest.raises(DatasetError):
-        run.read_captions(Path("nowhere"))
+        read_captions(Path("nowhere"))
