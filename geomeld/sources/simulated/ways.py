@@ -49,24 +49,34 @@ def ways(seed: int, band: int, column: int) -> NDArray[np.float64]:
 
 
 def _rails(seed: int, band: int, column: int, plan: Region) -> Iterator[tuple[float, ...]]:
-    """Railways come over the western and eastern border where both neighbours expect them, and join their towns."""
+    """Straight railways, (x0, y0, x1, y1): from stops in towns to the borders and to each other."""
     towns = plan.towns[plan.towns[:, 2] > 0]
     if not len(towns):
         return
     # A line passes a town beside its middle, where the roads meet.
     stops = towns[:, :2] + 0.5 * towns[:, 2:3] * np.column_stack([np.cos(towns[:, 3]), np.sin(towns[:, 3])])
-    half = works.half_width(cosine_of(band))
+    gates = list(_gates(seed, band, column))
+    if not gates:
+        return
+    there = [np.hypot(stops[:, 0] - x, stops[:, 1] - y) for x, y in gates]
+    line = [int(np.argmin(there[0]))]
+    if len(gates) == 2 and len(stops) > 1:
+        # Of all pairs of towns the one that is the least detour.
+        between = np.hypot(*(stops[:, None] - stops[None]).T).T
+        detour = there[0][:, None] + between + there[1] + np.where(between > 0, 0, np.inf)
+        line = [int(n) for n in np.unravel_index(np.argmin(detour), detour.shape)]
+        yield (*stops[line[0]], *stops[line[1]])
+    for n, gate in zip((line[0], line[-1]), gates, strict=False):
+        yield (*stops[n], *gate)
+
+
+def _gates(seed: int, band: int, column: int) -> Iterator[tuple[float, float]]:
+    """Where railways cross a region's western and eastern border, as both neighbours know."""
+    half, key = works.half_width(cosine_of(band)), key_of(seed) + 520_000
     count = max(1, round(360.0 / SIDE * cosine_of(band)))
-    key = key_of(seed) + 520_000
-    reached = []
     for edge, x in ((column, -half), (column + 1, half)):
         if drawn(band, edge % count, 8, key) < RAIL_SHARE:
-            y = (drawn(band, edge % count, 9, key) - 0.5) * 0.8 * SPAN
-            nearest = int(np.argmin(np.hypot(stops[:, 0] - x, stops[:, 1] - y)))
-            reached.append(nearest)
-            yield (*stops[nearest], x, y)
-    if len(set(reached)) == 2:
-        yield (*stops[reached[0]], *stops[reached[1]])
+            yield x, (drawn(band, edge % count, 9, key) - 0.5) * 0.8 * SPAN
 
 
 def courses(seed: int, band: int, column: int, box: Box) -> Iterator[Shape]:
