@@ -14,8 +14,9 @@ from geomeld.core.errors import CorruptAsset, MissingExtra, SourceError
 from geomeld.core.grid import Grid
 from geomeld.signals import phrases
 from geomeld.signals.map_features import osm_tags, summarise
-from geomeld.sources import Feature, open_source
-from geomeld.sources.openstreetmap import KEYS, OpenStreetMap
+from geomeld.sources import Feature, open_source, openstreetmap
+from geomeld.sources.openstreetmap import OpenStreetMap
+from geomeld.sources.osm_file import KEYS
 from geomeld.sources.simulated import SimulatedSource
 from geomeld.sources.simulated.extract import write_pbf
 from geomeld.sources.simulated.landscape import stratified_places
@@ -207,6 +208,31 @@ def test_geoparquet_holds_the_same(tmp_path):
     known = OpenStreetMap(str(tmp_path / "a.parquet"))
     assert known.features(box(-1, -1, 20, 20)) == made
     assert known.features(Grid.centred_on(60.0, 5.0)) is None
+
+
+def test_a_large_file_is_read_once_per_machine(tmp_path, monkeypatch):
+    path, kept = tmp_path / "a.osm.pbf", tmp_path / "cache"
+    write_pbf(path, made_features(), WORLD)
+    at_once = OpenStreetMap(str(path)).features(box(-1, -1, 181, 20))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(kept))
+    monkeypatch.setattr(openstreetmap, "KEPT_FROM", 0)
+
+    def again() -> list[Feature]:
+        openstreetmap._read.cache_clear()
+        return OpenStreetMap(str(path)).features(box(-1, -1, 181, 20))
+
+    assert again() == at_once
+    with monkeypatch.context() as no_reading:
+        no_reading.setattr(openstreetmap, "OsmFile", None)
+        assert again() == at_once
+    (rows,) = kept.rglob("*.arrow")
+    rows.write_bytes(rows.read_bytes()[:-9])
+    assert again() == at_once
+    write_pbf(path, made_features()[:2], WORLD)
+    assert again() == at_once[:2]
+    assert len(list(kept.rglob("*.arrow"))) == 1
+    monkeypatch.setenv("XDG_CACHE_HOME", str(path / "no folder"))
+    assert again() == at_once[:2]
 
 
 def test_a_catalogue_takes_another_map():

@@ -12,7 +12,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from geomeld.dataset.files import atomic
-from geomeld.sources.openstreetmap import is_area, pyosmium
+from geomeld.sources.osm_file import is_area, pyosmium
 from geomeld.sources.source import Feature
 
 UNITS = 10_000_000
