@@ -1,26 +1,28 @@
 """Export: pieces of the simulated Earth as a static STAC catalogue of cloud-optimised GeoTIFFs with a map extract."""
 
 import datetime as dt
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pystac
 import rasterio
-import shapely
-from shapely.geometry import Polygon
 from tqdm import tqdm
 
 from geomeld.core.errors import UsageError
 from geomeld.core.grid import Grid
 from geomeld.core.modality import Timing
 from geomeld.core.tile import Anchor
+from geomeld.dataset.files import PARTIAL, write_atomically
 from geomeld.modalities import MODALITIES
-from geomeld.sources.openstreetmap import pyosmium
+from geomeld.sources.osm_file import pyosmium
 from geomeld.sources.simulated.extract import write_pbf
+from geomeld.sources.simulated.items import item_of, write_catalogue
 from geomeld.sources.simulated.products import PRODUCTS, render
-from geomeld.sources.simulated.raster import Raster, Window, projected, window_around
+from geomeld.sources.simulated.raster import Raster, Window, window_around
 from geomeld.sources.simulated.source import SimulatedSource
 from geomeld.sources.source import Scene
 from geomeld.sources.warp import Native
@@ -30,12 +32,8 @@ MARGIN_METRES = 300.0
 
 MAP_FILE = "map.osm.pbf"
 
-EXTENSIONS = tuple(
-    f"https://stac-extensions.github.io/{name}/schema.json" for name in ("projection/v2.0.0", "eo/v2.0.0", "sat/v1.0.0")
-)
-
-STATIC_PERIOD = dt.datetime(2020, 1, 1, tzinfo=dt.UTC), dt.datetime(2020, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
-"""Stated for products without a date: STAC demands a datetime or a period."""
+MARKER = ".piece.json"
+"""File that says which piece a folder holds, or is about to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +65,15 @@ def export(anchors: Sequence[Anchor], out: Path, *, seed: int = 0, reach: Reach 
     collection.
 
     `out` gets catalog.json (last, so that a catalogue is complete where there is one), a folder per collection and
-    map.osm.pbf. Run again, it ends in the same bytes. Raises UsageError without anchors or where `out` is a file, and
-    MissingExtra without pyosmium.
+    map.osm.pbf. Run again after any interruption, it ends in the same bytes. Raises UsageError without anchors or where
+    `out` is a file or holds anything else, and MissingExtra without pyosmium.
     """
     if not anchors:
         raise UsageError("There are no places to export; give an anchors file with rows, or a number of places.")
     if out.is_file():
         raise UsageError(f"{out} is a file; give a folder for the catalogue.")
     pyosmium()  # before hours of rendering rather than after
-    out.mkdir(parents=True, exist_ok=True)
+    _claim(out, {"seed": seed, "reach": asdict(reach), "places": [str(a) for a in anchors]})
     source = SimulatedSource(seed)
     grids = [Grid.centred_on(a.lon, a.lat) for a in anchors]
     jobs: dict[tuple[str, str], Job] = {}
@@ -86,8 +84,21 @@ def export(anchors: Sequence[Anchor], out: Path, *, seed: int = 0, reach: Reach 
     for modality, scene_id in tqdm(sorted(jobs), desc="scenes", unit="scene", disable=None):
         items[modality] += _written(seed, jobs[modality, scene_id], out)
     _write_map(source, grids, out / MAP_FILE)
-    _write_catalogue(items, out, seed)
+    write_catalogue(items, out, seed, MAP_FILE)
     return {PRODUCTS[name].collection: len(found) for name, found in items.items() if found}
+
+
+def _claim(out: Path, identity: dict[str, Any]) -> None:
+    """Take an empty folder, or one that an earlier run began; what that run left half-written goes."""
+    marker, text = out / MARKER, json.dumps(identity)
+    if not marker.exists() and out.exists() and any(out.iterdir()):
+        raise UsageError(f"{out} is not empty; give a new folder for the catalogue.")
+    if marker.exists() and marker.read_text() != text:
+        raise UsageError(f"{out} holds another piece (other places, days or seed); give a new folder, or remove it.")
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(marker, text.encode())
+    for left_over in out.rglob(f"*{PARTIAL}*"):
+        left_over.unlink()
 
 
 def wanted(source: SimulatedSource, date: dt.date, grid: Grid, reach: Reach = Reach()) -> list[Scene]:
@@ -127,17 +138,15 @@ def _written(seed: int, job: Job, out: Path) -> Iterator[pystac.Item]:
         name = job.scene.scene_id + (f"-{number + 1}" if number else "")
         folder = out / product.collection / name
         folder.mkdir(parents=True, exist_ok=True)
-        item = None
+        files = []
         for raster in rasters:
             windows = [w for g in group if (w := _window(job.scene, raster, g))]
             native = render(seed, job.scene.modality, job.scene, raster, _around(windows))
-            item = item or _item(job.scene, name, native)
+            files.append((raster, native))
             for asset in dict.fromkeys(raster.assets):
                 bands = [i for i, a in enumerate(raster.assets) if a == asset]
                 _write_cog(folder / f"{asset}.tif", native, bands)
-                item.add_asset(asset, pystac.Asset(f"./{asset}.tif", media_type=pystac.MediaType.COG, roles=["data"]))
-        if item:
-            yield item
+        yield item_of(job.scene, name, files)
 
 
 def _window(scene: Scene, raster: Raster, grid: Grid) -> Window | None:
@@ -173,7 +182,7 @@ def _around(windows: Sequence[Window]) -> Window:
 
 def _write_cog(path: Path, native: Native, bands: Sequence[int]) -> None:
     values = native.values[bands]
-    part = path.with_name(path.name + ".partial")
+    part = path.with_name(path.name + PARTIAL)
     profile = {
         "driver": "COG",
         "count": len(bands),
@@ -185,44 +194,12 @@ def _write_cog(path: Path, native: Native, bands: Sequence[int]) -> None:
         "nodata": native.nodata,
         "compress": "deflate",
         "blocksize": 256,
-        "overviews": "NONE",
+        "overviews": "AUTO",
+        "overview_resampling": "nearest",
     }
     with rasterio.open(part, "w", **profile) as dataset:
         dataset.write(values)
     part.replace(path)
-
-
-def _item(scene: Scene, name: str, native: Native) -> pystac.Item:
-    outline = _outline(native)
-    properties: dict[str, object] = {"proj:code": f"EPSG:{native.epsg}"}
-    if scene.cloud_cover is not None:
-        properties["eo:cloud_cover"] = scene.cloud_cover
-    if scene.orbit is not None:
-        properties["sat:orbit_state"] = scene.orbit
-    if "baseline" in scene.properties:
-        properties["s2:processing_baseline"] = scene.properties["baseline"]
-    start, end = (None, None) if scene.acquired else STATIC_PERIOD
-    return pystac.Item(
-        id=name,
-        geometry=shapely.geometry.mapping(outline),
-        bbox=list(outline.bounds),
-        datetime=scene.acquired,
-        start_datetime=start,
-        end_datetime=end,
-        properties=properties,
-        stac_extensions=list(EXTENSIONS),
-    )
-
-
-def _outline(native: Native) -> Polygon:
-    """Corners of the pixels in longitude and latitude, anticlockwise, in one piece."""
-    rows, columns = native.values.shape[1:]
-    corners = [native.transform @ c for c in ((0, rows), (columns, rows), (columns, 0), (0, 0))]
-    x, y = np.array(corners, dtype=np.float64).T
-    lon, lat = projected(x, y, native.epsg, 4326) if native.epsg != 4326 else (x, y)
-    lon = lon + 360.0 * np.round((lon[0] - lon) / 360.0)
-    lon = lon - 360.0 * np.round(lon.mean() / 360.0)
-    return Polygon(np.column_stack([lon, lat]))
 
 
 def _write_map(source: SimulatedSource, grids: Sequence[Grid], path: Path) -> None:
@@ -230,27 +207,3 @@ def _write_map(source: SimulatedSource, grids: Sequence[Grid], path: Path) -> No
     known = {f.feature_id: f for g in grids for f in source.features(g)}
     corners = np.array([g.footprint() for g in grids]).reshape(-1, 2)
     write_pbf(path, known.values(), (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()))
-
-
-def _write_catalogue(items: dict[str, list[pystac.Item]], out: Path, seed: int) -> None:
-    catalogue = pystac.Catalog("simulated-earth", f"A piece of the simulated Earth of seed {seed}")
-    catalogue.add_link(pystac.Link("map", f"./{MAP_FILE}", media_type="application/vnd.openstreetmap.data+pbf"))
-    for modality, found in items.items():
-        if not found:
-            continue
-        product = PRODUCTS[modality]
-        bounds = np.array([i.bbox for i in found])
-        times = [t for i in found for t in ([i.datetime] if i.datetime else STATIC_PERIOD)]
-        extent = pystac.Extent(
-            pystac.SpatialExtent([[*bounds[:, :2].min(axis=0).tolist(), *bounds[:, 2:].max(axis=0).tolist()]]),
-            pystac.TemporalExtent([[min(times), max(times)]]),
-        )
-        collection = pystac.Collection(product.collection, product.title, extent, title=product.title, license="other")
-        collection.add_items(found)
-        catalogue.add_child(collection)
-    catalogue.normalize_hrefs(str(out.resolve()))
-    catalogue.make_all_asset_hrefs_relative()
-    catalogue.catalog_type = pystac.CatalogType.SELF_CONTAINED
-    for child in catalogue.get_children():
-        child.save(pystac.CatalogType.SELF_CONTAINED)
-    catalogue.save_object(include_self_link=False)
