@@ -24,7 +24,8 @@ class Options:
     sample: int | None = None
     """Number of places to draw on the simulated Earth instead."""
     source: str = "simulated"
-    """simulated, simulated:SEED or stac:PATH-OR-URL of a STAC catalogue or API."""
+    """simulated, simulated:SEED or stac:PATH-OR-URL of a STAC catalogue or API; with a map of your own
+    stac:PATH-OR-URL,osm=EXTRACT (.osm.pbf)."""
     workers: int = 0
     """Processes; 0 takes one per core."""
     json: bool = False

@@ -18,7 +18,7 @@ class Options:
     out: Path
     """File to write, e.g. plan.parquet."""
     source: str = "simulated"
-    """simulated, simulated:SEED or stac:PATH-OR-URL."""
+    """simulated, simulated:SEED or stac:PATH-OR-URL, with a map of your own stac:PATH-OR-URL,osm=EXTRACT."""
     workers: int = 2
     """Processes."""
     config: tyro.conf.OmitArgPrefixes[BuildConfig] = field(default_factory=BuildConfig)

@@ -16,6 +16,7 @@ KEYS = frozenset(
     {
         "aeroway",
         "amenity",
+        "bridge",
         "building",
         "generator:source",
         "highway",

@@ -1,6 +1,7 @@
 """OpenStreetMap: hand-made files with known answers, round trips, a real extract, damage."""
 
 import json
+import os
 import pickle
 import sys
 from pathlib import Path
@@ -53,7 +54,7 @@ def everything(known: OpenStreetMap) -> dict[str, Feature]:
 
 
 def test_keeps_the_tags_that_have_words():
-    assert KEYS == phrases.KEYS
+    assert KEYS == phrases.KEYS, "a key of the table of phrases belongs into KEYS of osm_file too"
 
 
 @pytest.mark.parametrize(
@@ -142,6 +143,22 @@ def test_a_map_ends_where_its_box_ends(tmp_path):
     assert known.features(Grid.centred_on(12.0, 45.0)) is None
 
 
+def test_a_box_holds_the_tile_that_it_was_made_for(tmp_path):
+    for n, (lon, lat) in enumerate([(-93.1, 41.7), (11.35, 46.05), (18.4, -33.9), (-70.6, -33.4), (179.999, -16.5)]):
+        grid = Grid.centred_on(lon, lat)
+        corners = grid.footprint()
+        edges = [f(c[axis] for c in corners) for f in (min, max) for axis in (0, 1)]
+        write_pbf(tmp_path / f"{n}.osm.pbf", [], tuple(edges))
+        assert OpenStreetMap(str(tmp_path / f"{n}.osm.pbf")).features(grid) == []
+
+
+def test_only_what_meets_the_outline_is_found(tmp_path):
+    write_pbf(tmp_path / "a.osm.pbf", [Feature("way/7", Polygon(SQUARE), {"building": "yes"})], WORLD)
+    known = OpenStreetMap(str(tmp_path / "a.osm.pbf"))
+    assert known.features(Polygon([(5, 0), (5, 5), (0, 5)])) == []
+    assert len(known.features(Polygon([(3, 0), (3, 3), (0, 3)]))) == 1
+
+
 def test_a_file_without_a_box_knows_where_its_features_are(tmp_path):
     known = osm_file(tmp_path / "a.osm", {7: (SQUARE, {"building": "yes"})})
     assert len(known.features(Grid.centred_on(2.0, 2.0))) == 1
@@ -155,7 +172,7 @@ def made_features() -> list[Feature]:
         Feature("relation/4", box(10, 10, 12, 12).difference(box(10.5, 10.5, 11, 11)), {"natural": "water"}),
         Feature("way/1", LineString([(0, 0), (1, 1), (2, 0)]), {"highway": "primary"}),
         Feature("way/11", Polygon(SQUARE), {"highway": "pedestrian"}),
-        Feature("way/2", LineString([(179.9, 5), (180.1, 5.1)]), {"highway": "primary"}),
+        Feature("way/2", LineString([(179.9000123, 5), (180.1000457, 5.1)]), {"highway": "primary"}),
         Feature("way/5", Polygon([(179.9, 6), (180.1, 6.2), (180.0, 6.4), (179.95, 6.3)]), {"landuse": "forest"}),
         Feature("way/7", LineString(SQUARE), {"building": "yes"}),
     ]
@@ -181,8 +198,8 @@ def test_the_antimeridian_is_no_border(tmp_path):
         known.features(Grid.centred_on(*at)) for at in ((179.96, 5.03), (180.0, 5.05), (-179.96, 5.07))
     )
     assert [f.feature_id for f in (*east, *across, *west)] == ["way/2"] * 3
-    assert east[0].geometry == LineString([(179.9, 5), (180.1, 5.1)])
-    assert west[0].geometry == LineString([(-180.1, 5), (-179.9, 5.1)])
+    assert east[0].geometry == LineString([(179.9000123, 5), (180.1000457, 5.1)])
+    assert west[0].geometry == LineString([(-180.0999877, 5), (-179.8999543, 5.1)])
 
 
 def test_the_simulated_earth_survives_its_file(tmp_path):
@@ -225,6 +242,10 @@ def test_a_large_file_is_read_once_per_machine(tmp_path, monkeypatch):
     with monkeypatch.context() as no_reading:
         no_reading.setattr(openstreetmap, "OsmFile", None)
         assert again() == at_once
+        os.utime(path, ns=(0, 0))
+        with pytest.raises(TypeError):  # the file has changed
+            again()
+    assert again() == at_once
     (rows,) = kept.rglob("*.arrow")
     rows.write_bytes(rows.read_bytes()[:-9])
     assert again() == at_once
