@@ -38,6 +38,13 @@ class Fact:
     traits: tuple[str, ...] = ()
     """Adjectives that the measurements support."""
     count: int = 1
+    pattern: str = ""
+    """How a cover is laid out, as in `LandCover.patterns`; empty where nothing tells."""
+
+    @property
+    def is_dispersed(self) -> bool:
+        """Whether a cover lies in several pieces."""
+        return self.pattern in ("patches", "scattered")
 
 
 def facts_of(signals: Signals) -> tuple[Fact, ...]:
@@ -65,6 +72,7 @@ def _covers(signals: Signals) -> list[Fact]:
             detail=band.name,
             sector=_where(cover, concept, share),
             traits=_traits(signals, concept, share),
+            pattern=cover.patterns.get(concept, ""),
         )
         for concept, share in shares.items()
         if concept != "water" and share >= max(MENTIONED_FROM, 1.2 * ABSENT_BELOW.get(concept, 0.0))
@@ -136,7 +144,8 @@ def _traits(signals: Signals, concept: str, share: float) -> tuple[str, ...]:
     if ndvi is not None and concept in ("grass", "crop", "shrub", "wetland", "moss"):
         traits += ["lush"] if ndvi >= 0.65 and concept == "grass" else []
         traits += ["green"] if ndvi >= 0.45 else []
-        traits += ["dry"] if ndvi < 0.28 and concept != "wetland" else []
+        moisture = signals.spectral.get(f"ndmi@{concept}", {}).get("p50", 1.0)
+        traits += ["dry"] if ndvi < 0.28 and moisture < -0.05 and concept != "wetland" else []
     return tuple(traits)
 
 
@@ -198,8 +207,9 @@ def _relief(signals: Signals) -> list[Fact]:
 
 def _objects(signals: Signals) -> list[Fact]:
     merged: dict[str, list[MapFeature]] = {}
+    wet = signals.water is not None and signals.water.detected
     for feature in signals.map_features or ():
-        if feature.visible and feature.concept not in _NOT_SAID:
+        if feature.visible and feature.concept not in _NOT_SAID | (_SEEN_AS_WATER if wet else frozenset()):
             merged.setdefault(feature.concept, []).append(feature)
     out = []
     for concept, group in merged.items():
@@ -226,4 +236,6 @@ def _objects(signals: Signals) -> list[Fact]:
 _UNSAID = "power_line footpath track swimming_pool"
 _NOT_SAID = (TOLD_BY_RASTERS - {"building"}) | set(_UNSAID.split())
 """Rasters tell these better, or nobody would look for them."""
+_SEEN_AS_WATER = frozenset(("reservoir", "canal"))
+"""Where water is measured, it is told once."""
 _SALIENCE = {p.concept: p.salience for p in reversed(PHRASES)}

@@ -24,55 +24,62 @@ def _nouns(mass: str, plural: str = "") -> tuple[Noun, ...]:
     return single + tuple(Noun(w.strip("*"), True, not w.endswith("*")) for w in plural.split("|") if w)
 
 
+# A land cover is not a land use, bare ground need not be soil: pastures, ploughed fields or sand are not said.
 NOUNS: Mapping[str, tuple[Noun, ...]] = {
     "tree": _nouns("forest|woodland|tree cover|forest|wooded land*", "trees|woods"),
     "shrub": _nouns("shrubland|scrub|scrubland|bushland|brush|shrubby ground*", "shrubs|bushes"),
-    "grass": _nouns("grassland|grass|pasture|rangeland*|grazing land*|grassy ground*", "meadows|pastures"),
+    "grass": _nouns("grassland|grass|grassland|grass cover|grassy ground*", "meadows|grasslands"),
     "crop": _nouns(
         "cropland|farmland|cultivated land|arable land|agricultural land", "crop fields|cultivated fields|crops"
     ),
     "built": _nouns("built-up land*|housing*", "buildings*"),
-    "bare": _nouns("bare ground*|bare soil*|bare earth*|exposed soil*|bare land*|barren land*|barren ground*"),
+    "bare": _nouns("bare ground*|bare land*|barren land*|barren ground*|open bare ground*"),
     "snow": _nouns("snow*|snow cover*|snow and ice*", "snowfields*"),
     "wetland": _nouns("marshland|wetland|marshy ground", "wetlands|marshes"),
     "mangrove": _nouns("mangrove forest", "mangroves"),
-    "moss": _nouns("moss and lichen|moss|tundra*"),
+    "moss": _nouns("moss and lichen|moss"),
     "veg_dense": _nouns("dense vegetation*|dense green vegetation*|thick vegetation*|lush vegetation*|dense greenery*"),
     "veg": _nouns("vegetation*|green vegetation*|greenery*|plant cover*"),
     "veg_sparse": _nouns("sparse vegetation*|thin vegetation*|sparse plant cover*"),
 }
 TRAITS: Mapping[str, tuple[str, ...]] = {
-    "dense": ("dense", "thick"), "tall": ("tall", "tall", "mature"), "green": ("green",),
-    "lush": ("lush", "lush green"), "dry": ("dry", "dry", "parched"), "large": ("large", "broad"),
+    "dense": ("dense", "thick"), "tall": ("tall",), "green": ("green",),
+    "lush": ("lush", "lush green"), "dry": ("dry",), "large": ("large", "broad"),
     "small": ("small",), "narrow": ("narrow",), "wide": ("wide", "broad"),
 }  # fmt: skip
-UNFIT = {("dense", "tree cover"), ("tall", "tree cover"), ("tall", "woodland"), ("lush", "rangeland"),
+UNFIT = {("dense", "tree cover"), ("tall", "tree cover"), ("tall", "woodland"), ("dry", "meadows"),
          ("dense", "trees"), ("dense", "mangroves"), ("broad", "lake"), ("broad", "pond"), ("thick", "trees"),
-         ("tall", "mangrove forest"), ("mature", "tree cover")}  # fmt: skip
+         ("tall", "mangrove forest")}  # fmt: skip
 """Adjective and noun that do not go together."""
 
 AMOUNTS: Mapping[str, tuple[str, ...]] = {
     "all": ("",),
     "most": ("",),
     "large": ("large areas of", "wide areas of", "broad stretches of", "extensive", "large tracts of",
-              "wide expanses of", "plenty of"),
-    "some": ("patches of", "areas of", "pockets of", "some", "stretches of", "several patches of", "bands of"),
+              "wide expanses of"),
+    "some": ("patches of", "areas of", "pockets of", "some", "stretches of", "several patches of"),
     "few": ("scattered", "a few patches of", "small patches of", "scattered patches of", "small pockets of", "a little",
             "a touch of", "isolated patches of", "bits of", "a few small patches of", "a scattering of", "slivers of"),
 }  # fmt: skip
 """By quantity band of `signals.quantities`."""
+COMPACT: Mapping[str, tuple[str, ...]] = {
+    "some": ("some", "a block of"),
+    "few": ("a little", "a small patch of", "a patch of"),
+}
+"""Of a cover that lies in one piece: nothing there is scattered."""
+COMPACT_PLURALS: Mapping[str, tuple[str, ...]] = {"some": ("some",), "few": ("a few",)}
 FOR_PLURALS: Mapping[str, tuple[str, ...]] = {
-    "large": ("extensive", "plenty of", "extensive"),
+    "large": ("extensive",),
     "some": ("some", "several"),
     "few": ("a few", "scattered", "a few scattered", "a few small", "isolated"),
 }
-OF_WOODS = {"large": ("extensive", "large areas of", "plenty of"), "some": ("some", "patches of", "stretches of"),
+OF_WOODS = {"large": ("extensive", "large areas of"), "some": ("some", "patches of", "stretches of"),
             "few": ("small patches of", "bits of", "slivers of")}  # fmt: skip
-OF_TREES = {"large": ("plenty of", "large areas of", "broad stretches of"),
+OF_TREES = {"large": ("large areas of", "broad stretches of"),
             "some": ("stands of", "clumps of", "some", "groups of", "clusters of"),
             "few": ("scattered", "a few", "small clumps of", "a few stands of", "isolated",
                     "a scattering of")}  # fmt: skip
-OF_CROPS = {"large": ("large areas of", "broad stretches of", "plenty of"), "some": ("plots of", "some", "parcels of"),
+OF_CROPS = {"large": ("large areas of", "broad stretches of"), "some": ("plots of", "some", "parcels of"),
             "few": ("a few plots of", "small plots of", "slivers of")}  # fmt: skip
 PLURAL_TABLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "trees": OF_TREES, "woods": OF_WOODS, "shrubs": OF_TREES, "bushes": OF_TREES, "mangroves": OF_TREES,
@@ -94,6 +101,8 @@ RELIEF: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }  # fmt: skip
 """Relief class -> (adjectives, nouns of land)."""
 AREA = ("area", "landscape", "area", "stretch of land", "landscape", "expanse", "tract of land")
+AREA_OF = ("area", "landscape", "expanse")
+"""What reads well before "of"."""
 
 PLACES: Mapping[str, tuple[str, ...]] = {
     "side": ("in the {}", "to the {}", "in the {}ern part", "towards the {}", "in the {}ern half"),
@@ -117,13 +126,11 @@ GROUND = (
     "a {area} mostly covered by {g}",
     "a {area} largely covered in {g}",
     "a {area} covered mainly by {g}",
-    "a {area} mostly under {g}",
     "mostly {g} on {land}",
     "{land} mostly covered with {g}",
     "{land} largely covered by {g}",
     "{land} dominated by {g}",
     "{land} covered in {g}",
-    "most of the {area} lies under {g}",
     "across the {area}, {g} cover+ most of the ground",
     "over {land}, {g} take+ up most of the area",
     "{g} prevail+ on {land}",
@@ -143,6 +150,7 @@ EVERYWHERE = (
     "a {area} entirely covered by {g}",
     "a {area} completely covered by {g}",
     "the {area} is almost entirely {g}",
+    "{g} cover+ almost all of the {area}",
     "nothing but {g} on {land}, reaching from one side of the area to the other",
     "{g} cover+ nearly the whole {area}, with little else to be found",
     "{land} blanketed by {g} in every direction",
@@ -164,7 +172,6 @@ MIXTURE = (
     "a mosaic of {a} and {b} on {land}",
     "the {area} holds {qa} and {qb}",
     "a {area} with {qa} and {qb}",
-    "{qa} lie between {qb} on {land}",
     "{qa} and {qb} spread over {land}",
     "{a} give+ way to {b} across the {area}",
     "{qa} on {land}, next to {qb}",
@@ -177,8 +184,8 @@ LAYOUT = (
     "{a} in the {p} of the {area}, {b} in the {q}",
     "in the {p} lie+ {a}, in the {q} {b}, on {land}",
     "a {area} with {a} in the {p} and {b} in the {q}",
-    "{a} gather+ in the {p} of the {area} while {b} spread in the {q}",
-    "on {land}, {a} hold+ the {p} and {b} the {q}",
+    "{a} lie+ in the {p} of the {area}, {b} in the {q}",
+    "on {land}, {a} occupy+ the {p} and {b} the {q}",
 )
 """Two covers that lie apart."""
 RIVER = (
@@ -254,14 +261,11 @@ SITE = (
 """Things that take up ground."""
 TERRAIN = (
     "{land} with {g} all around",
-    "{land} carry* mostly {g}",
     "the terrain is {adj} and mostly covered by {g}",
     "the {adj} terrain is covered mainly by {g}",
-    "{land} lie* mostly under {g}",
-    "the ground is {adj} here and {g} dominate+ it",
+    "the ground is {adj} and {g} dominate+ it",
     "{land} where {g} dominate+",
     "a {area} where {g} prevail+",
-    "{land} extend* beneath {g}",
 )
 """Relief comes first. "carry*" agrees with {land}."""
 TAILS = (
@@ -276,17 +280,10 @@ TAILS = (
     ", with {list} in between",
     ", where {list} also appear+",
     ", while {list} make+ up the rest",
-    ", next to {list}",
     ", with {list} in places",
     ", with {list} here and there",
-    ", joined by {list}",
     ", with {list} scattered throughout",
     ", dotted with {list}",
-    ", leaving room for {list}",
-    ", with {list} nearby",
-    ", giving way to {list}",
-    ", bordered by {list}",
-    ", which border+ on {list}",
 )
 """Covers that follow."""
 THING_TAILS: Mapping[str, tuple[str, ...]] = {
@@ -296,19 +293,16 @@ THING_TAILS: Mapping[str, tuple[str, ...]] = {
         ", cut by {x}",
         ", with {x} flowing through",
         ", divided by {x}",
-        ", on either side of {x}",
     ),
-    "lake": (", around {x}", ", beside {x}", ", near {x}", ", with {x} in between", ", close to {x}"),
+    "lake": (", beside {x}", ", near {x}", ", with {x} nearby", ", close to {x}", ", not far from {x}"),
     "sea": (", beside {x}", ", next to {x}", ", bordering {x}", ", right by {x}", ", down to {x}"),
     "line": (
         ", crossed by {x}",
         ", with {x} running through",
         ", cut by {x}",
         ", divided by {x}",
-        ", on both sides of {x}",
     ),
     "built": (
-        ", with {x} in between",
         ", and {x} nearby",
         ", where {x} stand",
         ", and {x} dot the area",
@@ -321,7 +315,6 @@ THING_TAILS: Mapping[str, tuple[str, ...]] = {
         ", with {x} nearby",
         ", and {x} close by",
         ", not far from {x}",
-        ", around {x}",
     ),
     "form": (", in {x}", ", along {x}"),
 }

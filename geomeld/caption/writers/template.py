@@ -53,11 +53,23 @@ def drafts(
         draft = _draft(facts, angles[k % len(angles)], pen)
         if draft is None or any(draft.text == d.text for d in out + short):
             continue
-        # Little to say makes short captions: they wait until the longer ones have had their chance.
-        (out if FEWEST <= len(draft.text.split()) <= MOST else short).append(draft)
+        # Little to say makes short captions, and dull ones: they wait until the others have had their chance.
+        (out if FEWEST <= len(draft.text.split()) <= MOST and not repeats(draft.text) else short).append(draft)
         if len(out) == config.candidates:
             break
-    return (out + sorted(short, key=lambda d: abs(len(d.text.split()) - FEWEST)))[: config.candidates]
+    return (out + sorted(short, key=lambda d: (repeats(d.text), abs(len(d.text.split()) - FEWEST))))[
+        : config.candidates
+    ]
+
+
+def repeats(text: str) -> int:
+    """How many words of substance a caption uses again, "cover" and "covered" being one."""
+    words = [re.sub("(?:s|ed)$", "", w) for w in re.findall("[a-z]{4,}", text.lower()) if not _AGAIN(w)]
+    return len(words) - len(set(words))
+
+
+_AGAIN = re.compile("with|(?:north|south|east|west)(?:ern)?|part|half|corner|towards|along|most|mostly").fullmatch
+"""Words that may come twice."""
 
 
 def _draft(facts: Sequence[Fact], angle: Angle, pen: Pen) -> Draft | None:
@@ -66,8 +78,16 @@ def _draft(facts: Sequence[Fact], angle: Angle, pen: Pen) -> Draft | None:
         return None
     frame, text = opening
     room = MOST - len(text.split())
+    if _WHOLLY(frame):
+        facts = [f for f in facts if f.role != "cover" or f.concept == "built"]
     rest = _rest(facts, pen, room)
     return Draft(tidy(text + _tails(rest, text, pen) + "."), angle, frame)
+
+
+_WHOLLY = re.compile(
+    "nothing but|little else|entire |entirely covered|completely|whole .*edge|wall-to-wall|blanketed"
+).search
+"""Frames after which no other cover can be told."""
 
 
 # --- openings ---
@@ -127,12 +147,23 @@ def _about_mixture(covers: Sequence[Fact], relief: Fact | None, pen: Pen) -> tup
     near = second.detail in ("large", "all", "most")
     (noun, a), (_, b) = noun_of(first, pen), noun_of(second, pen)
     slots = Slots({"a": a, "b": b, "qa": amount_of(first, pen), "qb": amount_of(second, pen)}, noun.plural)
-    frames = [f for f in grammar.MIXTURE if near or "{q" in f]
+    frames = [f for f in grammar.MIXTURE if (near or "{q" in f) and _is_so_arranged(f, first, second)]
     if " and " in a + b:
         frames = [f for f in frames if not f.startswith("{a} and")]
     if not is_plural(slots.values["qa"]):
         frames = [f for f in frames if not f.startswith("{qa} lie")]
     return _filled(frames, slots, relief, pen, first, second)
+
+
+def _is_so_arranged(frame: str, first: Fact, second: Fact) -> bool:
+    """Whether the measured patterns bear out what a frame says of how two covers lie to one another."""
+    if _MIXTURE(frame):
+        return first.is_dispersed or second.is_dispersed
+    return not _APART(frame) or not (first.is_dispersed or second.is_dispersed)
+
+
+_MIXTURE = re.compile("patchwork|mosaic|interspersed|intermingled|alternate|mix|broken").search
+_APART = re.compile("side by side|way to|meet|next to").search
 
 
 def _about_layout(first: Fact, second: Fact, relief: Fact | None, pen: Pen) -> tuple[str, str]:
@@ -178,8 +209,15 @@ def _around(
         number = {"runs across": "run across", "lies on": "lie on"}[verb] if thing.count > 1 else verb
         return _filled((f"{words} {number} {{land}}", f"a {{area}} with {words}"), Slots(values), relief, pen, thing)
     noun, words = noun_of(ground, pen)
+    if ground.value < 0.5:  # what has less need not lie beside the thing
+        frames = tuple(f for f in frames if not _BESIDE(f)) or (
+            f"a {{area}} of {{g}} with {next(iter(values.values()))}",
+        )
     slots = Slots({**values, "g": words}, noun.plural if plural is None else plural)
     return _filled(frames, slots, relief, pen, thing, ground)
+
+
+_BESIDE = re.compile(r"line\+|flank|sides|border|edge|surround|beside|next to|around|midst|amid|past|reach").search
 
 
 def _about_flood(water: Fact, pen: Pen) -> tuple[str, str]:
@@ -209,10 +247,11 @@ def _filled(frames: Sequence[str], slots: Slots, relief: Fact | None, pen: Pen, 
     frame = pen.pick(frames)
     adjectives, lands = grammar.RELIEF[relief.detail if relief else ""]
     adjective, land = pen.pick(adjectives), pen.pick(lands)
-    area = f"{adjective} {pen.pick(grammar.AREA)}".strip()
+    area = f"{adjective} {pen.pick(grammar.AREA_OF if '{area} of' in frame else grammar.AREA)}".strip()
     pen.told |= {f.fact_id for f in told}
     if relief is not None and re.search(r"\{(land|area|adj)\}", frame):
         pen.told.add(relief.fact_id)
+    pen.covers += [f for f in told if f.role == "cover"]
     text = frame.format(**slots.values, land=land, area=area, adj=adjective)
     text = re.sub(r"(\w+)\+", lambda m: m[1] if slots.plural else third_person(m[1]), text)
     many = land.endswith("s")
@@ -244,6 +283,7 @@ def _rest(facts: Sequence[Fact], pen: Pen, room: int) -> list[Said]:
         if len(said) < wanted and sum(len(s.words.split()) + 1 for s in said) + len(words.split()) + 3 <= room:
             said.append(Said(words, fact))
             pen.told.add(fact.fact_id)
+            pen.covers += [fact] if fact.role == "cover" else []
     return said
 
 
@@ -267,7 +307,7 @@ def _tails(said: Sequence[Said], opening: str, pen: Pen) -> str:
     if things and (forms or pen.chance(60)):
         last = (forms or things)[0]
         others = [s for s in said if s is not last]
-        return (_tail(others, opening, pen) if others else "") + _last(last, bool(others), opening, pen)
+        return (_tail(others, opening, pen, last=False) if others else "") + _last(last, bool(others), opening, pen)
     return _tail(said, opening, pen)
 
 
@@ -290,13 +330,13 @@ def _sort_of(fact: Fact) -> str:
     return "line" if fact.concept in LINES else "built" if fact.concept == "house" else "site"
 
 
-def _tail(said: Sequence[Said], opening: str, pen: Pen) -> str:
+def _tail(said: Sequence[Said], opening: str, pen: Pen, *, last: bool = True) -> str:
     items = [s.words for s in said]
     listed = items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
     plural = len(items) > 1 or is_plural(items[0])
-    land = all(s.fact.role == "cover" and s.fact.concept != "built" for s in said)
-    placed = any(_PLACED(i) for i in items)
-    frames = [t for t in grammar.TAILS if _fits(t, items, land, placed, opening)]
+    pieces = all(s.fact.is_dispersed for s in said)
+    whole = last and sum(f.value for f in pen.covers) >= 0.97 and all(s.fact.role == "cover" for s in said)
+    frames = [t for t in grammar.TAILS if _fits(t, items, pieces, whole, opening)]
     text = pen.pick(frames).format(list=listed)
     return re.sub(r"(\w+)\+", lambda m: m[1] if plural else third_person(m[1]), text)
 
@@ -304,22 +344,21 @@ def _tail(said: Sequence[Said], opening: str, pen: Pen) -> str:
 _PLURALS = ("scattered", "a few", "small", "isolated", "several", "bits", "slivers", "clumps", "stands", "some build")
 
 
-def _fits(tail: str, items: Sequence[str], land: bool, placed: bool, opening: str) -> bool:
-    """Whether a tail reads well with what it lists: `land` says that all of it is cover, `placed` that some of it has
-    a place of its own."""
+def _fits(tail: str, items: Sequence[str], pieces: bool, whole: bool, opening: str) -> bool:
+    """Whether a tail reads well with what it lists, and says no more than is known: `pieces` says that all of it lies
+    in several pieces, `whole` that nothing is left untold."""
+    placed = any(_PLACED(i) for i in items)
     if _DOTTED(tail):
-        return not placed and all(i.startswith(_PLURALS) and "scattered" not in i for i in items)
+        return pieces and not placed and all(i.startswith(_PLURALS) and "scattered" not in i for i in items)
+    if "the rest" in tail:
+        return whole
     if _MIXED(tail):
-        spread = not placed or bool(_ASIDE(tail))
-        border = tail.startswith(", which") and opening.endswith(("{land}", "s"))
-        return land and spread and not border and not _MIXED_ALREADY(opening)
-    if tail.startswith((", next", ", along")):
-        return " next to" not in opening and "along" not in opening
-    return not (tail.startswith(", with") and len(items) > 2 and " with " in opening)
+        twice = "places" in tail and any("scatter" in i for i in items)
+        return pieces and not placed and not twice and not _MIXED_ALREADY(opening)
+    return not any(word in f"{opening} " and word in tail for word in (" with ", " where ", "along"))
 
 
 _DOTTED = re.compile("dotted|throughout|here and there").search
-_MIXED = re.compile("between|in places|mixed|interspersed|broken|the rest|room|giving|bordered|border|joined").search
-_ASIDE = re.compile("giving|room|the rest|joined|bordered").search
+_MIXED = re.compile("between|in places|mixed|interspersed|broken").search
 _MIXED_ALREADY = re.compile(r"\bwith|between|mixed|border|interspersed|broken|gives way").search
 _PLACED = re.compile(r"\b(?:north|south|west|east|centre|middle)").search

@@ -1,7 +1,7 @@
 """Words: noun phrases for facts, and the keyed draws that choose among them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -25,6 +25,8 @@ class Pen:
     stream: str
     drawn: int = 0
     told: set[str] = field(default_factory=set)
+    covers: list[Fact] = field(default_factory=list)
+    """The covers among them."""
 
     def pick(self, options: Sequence[T]) -> T:
         """One of several, each equally likely."""
@@ -49,10 +51,10 @@ def noun_of(fact: Fact, pen: Pen) -> tuple[Noun, str]:
 def amount_of(fact: Fact, pen: Pen) -> str:
     """A cover with a word for how much of it there is."""
     if fact.concept == "built":
-        return pen.pick(_BUILT["few" if fact.value < 0.06 else "some" if fact.value < 0.25 else "many"])
+        few = "spread" if fact.is_dispersed else "few"
+        return pen.pick(_BUILT[few if fact.value < 0.06 else "some" if fact.value < 0.25 else "many"])
     noun, words = noun_of(fact, pen)
-    special = grammar.PLURAL_TABLES.get(noun.word, grammar.FOR_PLURALS) if noun.plural else {}
-    amounts: Sequence[str] = special.get(fact.detail) or grammar.AMOUNTS[fact.detail]
+    amounts: Sequence[str] = _amounts(fact, noun)[fact.detail]
     if noun.word.endswith(("land", "ground", "cover", "forest", "soil", "earth")) and not noun.plural:
         amounts = [a for a in amounts if a not in ("scattered", "plenty of")] or list(amounts)
     if "vegetation" in noun.word or "sparse" in words:
@@ -60,16 +62,19 @@ def amount_of(fact: Fact, pen: Pen) -> str:
     return f"{pen.pick(amounts)} {words}".strip()
 
 
+def _amounts(fact: Fact, noun: Noun) -> Mapping[str, Sequence[str]]:
+    """Words by quantity band: those that scatter a cover need a measured pattern that does."""
+    usual = {**grammar.AMOUNTS, **(grammar.PLURAL_TABLES.get(noun.word, grammar.FOR_PLURALS) if noun.plural else {})}
+    if fact.is_dispersed:
+        return usual
+    return {**usual, **(grammar.COMPACT_PLURALS if noun.plural else grammar.COMPACT)}
+
+
 _BUILT = {
-    "few": (
-        "a few buildings",
-        "a few scattered buildings",
-        "scattered buildings",
-        "a few small buildings",
-        "isolated buildings",
-    ),
-    "some": ("some buildings", "clusters of buildings", "groups of buildings", "several buildings", "buildings"),
-    "many": ("many buildings", "large clusters of buildings", "numerous buildings", "extensive built-up land"),
+    "few": ("a few buildings",),
+    "spread": ("a few buildings", "a few scattered buildings", "scattered buildings", "isolated buildings"),
+    "some": ("some buildings", "several buildings", "a number of buildings"),
+    "many": ("many buildings", "numerous buildings", "extensive built-up land"),
 }
 
 
