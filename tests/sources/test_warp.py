@@ -6,7 +6,7 @@ from affine import Affine
 
 from geomeld.core.grid import EARTH_RADIUS_M, Grid
 from geomeld.core.modality import Resampling
-from geomeld.sources.warp import Native, native_onto, slope_degrees
+from geomeld.sources.warp import Native, native_onto, slope_degrees, slope_onto
 
 GRID = Grid(32632, 600_000.0, 5_100_000.0, 10.0, 12)
 LEFT, TOP = GRID.left - 100.0, GRID.top + 100.0
@@ -99,8 +99,38 @@ def test_any_window_of_a_raster_gives_the_same_pixels(pixel, resampling):
     np.testing.assert_array_equal(cut, whole)
 
 
-def test_windows_in_degrees_agree_to_the_last_bits():
-    pixel, (lon, lat) = 1 / 3600, GRID.centre
+@pytest.mark.parametrize("per_degree", [1200, 3600, 12000])
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+@pytest.mark.parametrize("place", [(11.3, 46.1), (-70.2, -23.4), (25.0, 78.0), (-0.0005, -0.0005)])
+def test_files_cut_anywhere_in_degrees_give_the_same_bits(per_degree, shift, place):
+    """Whole degrees begin at a corner of a pixel or, as in the files of ASTER, in its middle."""
+    grid = Grid.centred_on(*place).at(10.0)
+    corners = np.array(grid.footprint())
+    margins = np.random.default_rng(per_degree).integers(5, 60, (4, 4))
+    found = []
+    for west, north, east, south in margins:
+        left, right = (
+            np.floor(corners[:, 0].min() * per_degree) - west,
+            np.ceil(corners[:, 0].max() * per_degree) + east,
+        )
+        top, bottom = np.floor(-corners[:, 1].max() * per_degree) - north, np.ceil(-corners[:, 1].min() * per_degree)
+        column, row = np.meshgrid(np.arange(left, right), np.arange(top, bottom + south))
+        height = (column * 7919 + row * 104729) % 1009
+        # As a provider counts: from the corner of a cell of one degree, in steps of a rounded pixel.
+        cell = np.floor(left / per_degree)
+        x = cell - shift / per_degree + (left - cell * per_degree) * (1 / per_degree)
+        y = -(top * (1 / per_degree)) + shift / per_degree
+        transform = Affine(1 / per_degree, 0, x, 0, -1 / per_degree, y)
+        native = Native(np.where(height < 9, -9999, height)[None].astype(np.int16), transform, 4326, -9999.0)
+        found.append((*native_onto(native, grid, Resampling.BILINEAR), *slope_onto(native, grid, Resampling.BILINEAR)))
+    assert found[0][1].mean() > 0.9
+    for other in found[1:]:
+        for seen, there in zip(other, found[0], strict=True):
+            np.testing.assert_array_equal(seen, there)
+
+
+def test_pixels_that_fit_no_lattice_agree_to_the_last_bits():
+    pixel, (lon, lat) = 1 / 3600.7, GRID.centre
     values = noise(80)[None]
     left, top = lon - 40 * pixel, lat + 40 * pixel
     whole, _ = native_onto(
@@ -110,6 +140,13 @@ def test_windows_in_degrees_agree_to_the_last_bits():
     cut, at = native_onto(Native(values[:, 27:53, 25:56], moved, 4326, None), GRID, Resampling.BILINEAR)
     assert at.all()
     np.testing.assert_allclose(cut, whole, rtol=1e-5)
+
+
+def test_a_raster_elsewhere_has_nothing_here():
+    far = raster(noise(20), 10.0, left=LEFT + 50_000)
+    for seen, at in (native_onto(far, GRID, Resampling.BILINEAR), slope_onto(far, GRID, Resampling.BILINEAR)):
+        assert seen.shape == at.shape == (1, *GRID.shape)
+        assert not at.any()
 
 
 @pytest.mark.parametrize(("east", "north"), [(0.1, 0.0), (0.0, -0.5), (0.3, 0.4)])
