@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import rasterio
+import rasterio.cache
 from rasterio.errors import RasterioError
 
 from geomeld.core.errors import CorruptAsset, SourceError, TransientError
@@ -45,10 +46,12 @@ def opened(href: str, what: str) -> Iterator[rasterio.DatasetReader]:
 
 
 def _explained(told: str, href: str, what: str) -> SourceError:
+    if _remote(href):
+        rasterio.cache.invalidate(href)  # GDAL remembers failures and halves of files: another try would meet them
+
     def says(words: tuple[str, ...]) -> bool:
         return any(word in told for word in words)
 
-    remote = href.startswith(("http://", "https://"))
     if says(PASSING):
         return TransientError(f"{what} did not come ({href}): {told}. Try again later.")
     if says(REFUSED):
@@ -61,7 +64,11 @@ def _explained(told: str, href: str, what: str) -> SourceError:
             f"{what} is not there ({href}): {told}. The catalogue lists a file that does not exist; fetch it, or leave "
             "its item out."
         )
-    if remote and not answers(href):
+    if _remote(href) and not answers(href):
         # GDAL takes what came before a connection broke for the whole file.
         return TransientError(f"{what} did not come whole ({href}): {told}. Try again later.")
     return CorruptAsset(f"{what} cannot be decoded ({href}): {told}. Fetch the file again.")
+
+
+def _remote(href: str) -> bool:
+    return href.startswith(("http://", "https://"))

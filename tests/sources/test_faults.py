@@ -94,6 +94,8 @@ FAULTS = {
     "broken": ({"status": 503}, TransientError, "503.*Try again later"),
     "cut at once": ({"cut": 0}, TransientError, "did not come whole.*Try again later"),
     "cut on the way": ({"cut": 100}, TransientError, "did not come whole"),
+    "cut in the tags": ({"cut": 400}, TransientError, "did not come whole"),
+    "cut in the pixels": ({"cut": 9000}, TransientError, "did not come whole"),
 }
 
 
@@ -106,6 +108,9 @@ def test_faults_of_a_server_are_told_apart(elevation, monkeypatch, fault):
             getattr(server, name)["*.tif"] = value
         with pytest.raises(SourceError, match=words) as caught:
             read(StacSource(f"{server.url}/catalog.json"))
+        for name in switches:
+            getattr(server, name).clear()
+        assert read(StacSource(f"{server.url}/catalog.json")) is not None, "what failed before is asked for again"
     assert type(caught.value) is kind
 
 
