@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from geomeld.sources.simulated import works
 from geomeld.sources.simulated.nature import BIOMES, FIELDS, key_of, survey
 from geomeld.sources.simulated.objects import MapObject, objects
-from geomeld.sources.simulated.region import locate, region
+from geomeld.sources.simulated.region import locate, place, region
 from geomeld.sources.simulated.ways import ways
 
 __all__ = ["BIOMES", "Landscape", "MapObject", "is_land", "objects", "sample", "stratified_places"]
@@ -88,11 +88,19 @@ def _made(seed: int, lon: NDArray, lat: NDArray, nature: NDArray) -> NDArray[np.
         at = np.flatnonzero(inverse == number)
         part = np.empty((7, at.size))
         works.paint(
-            lon[at], lat[at], x[at], y[at], cosine[where], nature[:, at], plan.key, plan.angle, plan.block,
-            plan.towns, ways(seed, *cell), plan.sites, key_of(seed), part,
+            x[at], y[at], place(*cell, 0.0, 0.0), cosine[where], nature[:, at], plan.key, plan.angle, plan.block,
+            plan.towns, _near(ways(seed, *cell), x[at], y[at]), plan.sites, key_of(seed), part,
         )  # fmt: skip
         out[:, at] = part
     return out
+
+
+def _near(table: NDArray[np.float64], x: NDArray, y: NDArray) -> NDArray[np.float64]:
+    """The rows of a table of ways that may matter to any of the points: others would only cost time."""
+    reach = works.BEND_LIMIT + 4 * works.LOT
+    west, east = table[:, [0, 2]].min(axis=1) - reach, table[:, [0, 2]].max(axis=1) + reach
+    south, north = table[:, [1, 3]].min(axis=1) - reach, table[:, [1, 3]].max(axis=1) + reach
+    return table[(west < x.max()) & (x.min() < east) & (south < y.max()) & (y.min() < north)]
 
 
 @njit(cache=True)

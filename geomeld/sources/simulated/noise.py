@@ -198,13 +198,22 @@ def line_distance(points, wavelength, key):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def plane_noise(x, y, z, key):  # type: ignore[no-untyped-def]
-    """Perlin noise at one point of space, about -1..1."""
-    at, corners, out = np.empty((3, 1)), np.empty((8, 3)), np.empty(1)
-    at[0, 0], at[1, 0], at[2, 0] = x, y, z
+    """Perlin noise at one point of space, about -1..1; the same as `plain_noise` on a lattice of side 1."""
     i, j, k = math.floor(x), math.floor(y), math.floor(z)
-    _corners(int(i), int(j), int(k), key, corners)
-    _blend(at[0], at[1], at[2], 1.0, i, j, k, corners, out)
-    return out[0]
+    x, y, z = x - i, y - j, z - k
+    u, v, w = _fade(x), _fade(y), _fade(z)
+    value = 0.0
+    for a in range(2):
+        ha = mix(np.uint64(i + a) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key))
+        wa = u if a else 1.0 - u
+        for b in range(2):
+            hb = mix(ha ^ (np.uint64(j + b) * np.uint64(0xC2B2AE3D27D4EB4F)))
+            wb = wa * (v if b else 1.0 - v)
+            for c in range(2):
+                h = mix(hb ^ (np.uint64(k + c) * np.uint64(0x165667B19E3779F9)))
+                d = _slope(h) * (x - a) + _slope(h >> np.uint64(20)) * (y - b)
+                value += wb * (w if c else 1.0 - w) * (d + _slope(h >> np.uint64(40)) * (z - c))
+    return 1.5 * value
 
 
 @njit(cache=True)

@@ -271,17 +271,19 @@ def site_ground(kind, u, v, a, b):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _tilled(lon0, lat0, dlon, dlat, biome, moisture, key):  # type: ignore[no-untyped-def]
-    """Whether a parcel with its centre at an offset of degrees is under crops."""
-    country = layered(unit(np.array([lon0 + dlon]), np.array([lat0 + dlat])), 2.4e4, 3, 0.7, key + 330)
-    return share_below(country[0]) < FARMED[biome] * 1.12
+def _farming(x, y, lon, lat, cosine, key):  # type: ignore[no-untyped-def]
+    """How little farming suits the country around a field, 0..1, by its centre in metres from the region's middle."""
+    place = unit(np.array([lon + x / (cosine * METRES)]), np.array([lat + y / METRES]))
+    return share_below(layered(place, 2.4e4, 3, 0.7, key + 330)[0])
 
 
 @njit(cache=True, nogil=True)
-def paint(lon, lat, x, y, cosine, nature, plan_key, angle, block, towns, ways, sites, key, out):  # type: ignore[no-untyped-def]
-    """Fill `out` (cover, canopy, surface, built, parcel, phase, occurrence) for the points of one region."""
+def paint(x, y, middle, cosine, nature, plan_key, angle, block, towns, ways, sites, key, out):  # type: ignore[no-untyped-def]
+    """Fill `out` (cover, canopy, surface, built, parcel, phase, occurrence) for the points of one region, in metres
+    from its middle (longitude, latitude)."""
     half = half_width(cosine)
-    for i in range(lon.size):
+    field, wild = np.uint64(0), 0.0  # the parcel of the last point: the next one mostly lies in the same
+    for i in range(x.size):
         cover, canopy = nature[1, i], nature[2, i]
         water = nature[4, i] >= 75.0
         surface, built, parcel, phase, occurrence = NATURAL, 0.0, np.uint64(0), 0.0, nature[4, i]
@@ -290,8 +292,9 @@ def paint(lon, lat, x, y, cosine, nature, plan_key, angle, block, towns, ways, s
             fit and cover == 60.0 and nature[6, i] < 0.24 and nature[8, i] < 60.0
         ):
             word, cx, cy, edge = parcel_of(x[i], y[i], angle, block, plan_key)
-            dlon, dlat = (cx - x[i]) / (cosine * 111194.93), (cy - y[i]) / 111194.93
-            if _tilled(lon[i], lat[i], dlon, dlat, int(nature[3, i]), nature[6, i], key):
+            if word != field:
+                field, wild = word, _farming(cx, cy, middle[0], middle[1], cosine, key)
+            if wild < FARMED[int(nature[3, i])] * 1.12:
                 if fraction(word) < 0.13:
                     cover, canopy, parcel = 30.0, 0.0, word
                 elif edge > 3.5:
