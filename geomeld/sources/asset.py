@@ -1,12 +1,13 @@
 """Asset: one file of an item, opened for reading; what is wrong with it comes out as this project's errors."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import rasterio
 import rasterio.cache
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from geomeld.core.errors import CorruptAsset, SourceError, TransientError
 from geomeld.sources.catalogue import answers, chain
@@ -36,13 +37,19 @@ def opened(href: str, what: str) -> Iterator[rasterio.DatasetReader]:
     cannot be decoded; while the block reads it, too.
     """
     try:
-        with rasterio.Env(**HTTP), rasterio.open(href) as dataset:
-            if dataset.crs is None:
-                raise _explained("it has no projection", href, what)
+        with rasterio.Env(**HTTP), _open(href) as dataset:
+            if dataset.crs is None or dataset.transform.is_identity:
+                raise _explained("it does not say where its pixels lie", href, what)
             yield dataset
     except RasterioError as error:
         told = " / ".join(dict.fromkeys(str(e) for e in chain(error)))
         raise _explained(told, href, what) from error
+
+
+def _open(href: str) -> rasterio.DatasetReader:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # an error here, with more to say
+        return rasterio.open(href)
 
 
 def _explained(told: str, href: str, what: str) -> SourceError:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,18 @@ def test_a_truncated_file_is_damaged_wherever_it_lies(elevation, kept, remote):
         source = StacSource(f"{server.url}/catalog.json" if remote else str(elevation))
         with pytest.raises(CorruptAsset, match=r"Asset data of aster item one cannot be decoded .*data.tif"):
             read(source)
+
+
+def test_a_file_that_lies_nowhere_is_damaged(elevation):
+    file = elevation.parent / "cop-dem-glo-30" / "one" / "data.tif"
+    with warnings.catch_warnings(), rasterio.open(file) as dataset:
+        warnings.simplefilter("ignore")
+        values, profile = dataset.read(), dataset.profile | {"transform": rasterio.Affine.identity()}
+        with rasterio.open(file.with_name("bare.tif"), "w", **profile) as bare:
+            bare.write(values)
+    file.with_name("bare.tif").replace(file)
+    with pytest.raises(CorruptAsset, match="does not say where its pixels lie"):
+        read(StacSource(str(elevation)))
 
 
 def test_a_missing_local_file_is_not_called_damaged(elevation):
