@@ -15,9 +15,6 @@ from shapely.geometry.base import BaseGeometry
 from geomeld.dataset.files import atomic
 from geomeld.sources.source import Feature
 
-DIGITS = 7
-"""Decimals of a degree in OpenStreetMap files."""
-
 TURNS = (0.0, -360.0, 360.0)
 """A map is looked up where the tile is and a whole turn to either side, so that the antimeridian is no border."""
 
@@ -113,15 +110,10 @@ class MapRows:
             shapes = shapely.from_wkb(part.column("shape").to_numpy(zero_copy_only=False))
             shapely.prepare(turned)
             for i in np.flatnonzero(shapely.intersects(turned, shapes)):
-                shape = rounded(_moved(shapes[i], -turn)) if turn else shapes[i]
-                yield Feature(part["feature_id"][int(i)].as_py(), shape, self.tags[part["tags"][int(i)].as_py()])
+                name, tags = part["feature_id"][int(i)].as_py(), part["tags"][int(i)].as_py()
+                yield Feature(name, _moved(shapes[i], -turn), self.tags[tags])
 
 
 def _moved(shape: BaseGeometry, turn: float) -> BaseGeometry:
     """A shape with its longitudes changed by whole turns."""
     return shapely.affinity.translate(shape, turn) if turn else shape
-
-
-def rounded(shape: BaseGeometry) -> BaseGeometry:
-    """A shape at the precision of OpenStreetMap."""
-    return shapely.transform(shape, lambda xy: np.round(xy, DIGITS))

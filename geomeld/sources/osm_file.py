@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from geomeld.core.errors import MissingExtra
-from geomeld.sources.map_rows import MapRows, RowsBuilder, rounded
+from geomeld.sources.map_rows import MapRows, RowsBuilder
 
 KEYS = frozenset(
     {
@@ -178,7 +178,7 @@ def _inside(way: Any) -> str:
 def _joined(shape: BaseGeometry) -> BaseGeometry:
     """A shape that lies on both sides of the antimeridian, its western part moved east of the other."""
     west = np.array([360.0, 0.0])
-    return rounded(shapely.transform(shape, lambda xy: xy + west * (xy[:, :1] < 0.0)))
+    return shapely.transform(shape, lambda xy: xy + west * (xy[:, :1] < 0.0))
 
 
 def _box(box: Any) -> BaseGeometry:
