@@ -44,7 +44,7 @@ def add_member(tar: tarfile.TarFile, tile_id: int, data: bytes) -> None:
 
 def open_tar(file: BinaryIO) -> tarfile.TarFile:
     """A tar to append members to."""
-    return tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT)
+    return tarfile.TarFile(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT, copybufsize=1 << 24)
 
 
 class ShardWriter:

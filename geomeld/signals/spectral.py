@@ -68,7 +68,8 @@ def spectral(layer: Layer | None, classes: NDArray[np.int8] | None) -> dict[str,
     if valid.sum() < MIN_PIXELS:
         return {}
     maps = index_maps(bands)
-    seen = {name: values[valid] for name, values in maps.items()}
+    whole = valid.all()
+    seen = {name: values.ravel() if whole else values[valid] for name, values in maps.items()}
     out = {name: quantiles(values) for name, values in seen.items()}
     if classes is not None:
         known = classes[valid]

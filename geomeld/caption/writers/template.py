@@ -64,7 +64,7 @@ def drafts(
 
 def repeats(text: str) -> int:
     """How many words of substance a caption uses again, "cover" and "covered" being one."""
-    words = [re.sub("(?:s|ed)$", "", w) for w in re.findall("[a-z]{4,}", text.lower()) if not _AGAIN(w)]
+    words = [w.removesuffix("s").removesuffix("ed") for w in re.findall("[a-z]{4,}", text.lower()) if not _AGAIN(w)]
     return len(words) - len(set(words))
 
 
@@ -336,29 +336,36 @@ def _tail(said: Sequence[Said], opening: str, pen: Pen, *, last: bool = True) ->
     plural = len(items) > 1 or is_plural(items[0])
     pieces = all(s.fact.is_dispersed for s in said)
     whole = last and sum(f.value for f in pen.covers) >= 0.97 and all(s.fact.role == "cover" for s in said)
-    frames = [t for t in grammar.TAILS if _fits(t, items, pieces, whole, opening)]
+    frames = _fitting(items, pieces, whole, opening)
     text = pen.pick(frames).format(list=listed)
     return re.sub(r"(\w+)\+", lambda m: m[1] if plural else third_person(m[1]), text)
 
 
+_KIND_WORDS = {"dotted": "dotted|throughout|here and there", "rest": "the rest", "places": "in places",
+               "mixed": "between|mixed|interspersed|broken"}  # fmt: skip
+"""What tells the kinds of tails apart."""
+
+
+def _fitting(items: Sequence[str], pieces: bool, whole: bool, opening: str) -> list[str]:
+    """The tails that read well with what they list, and say no more than is known: `pieces` says that all of it lies in
+    several pieces, `whole` that nothing is left untold."""
+    spread = pieces and not any(_PLACED(i) for i in items)
+    scattered = any("scatter" in i for i in items)
+    kinds = {
+        "plain": True,
+        "rest": whole,
+        "mixed": spread and not _MIXED_ALREADY(opening),
+        "places": spread and not scattered and not _MIXED_ALREADY(opening),
+        "dotted": spread and not scattered and all(i.startswith(_PLURALS) for i in items),
+    }
+    said = [word for word in (" with ", " where ", "along") if word in f"{opening} "]
+    return [t for t, kind in _KIND.items() if kinds[kind] and not (kind == "plain" and any(w in t for w in said))]
+
+
+_KIND = {
+    tail: next((kind for kind, words in _KIND_WORDS.items() if re.search(words, tail)), "plain")
+    for tail in grammar.TAILS
+}
 _PLURALS = ("scattered", "a few", "small", "isolated", "several", "bits", "slivers", "clumps", "stands", "some build")
-
-
-def _fits(tail: str, items: Sequence[str], pieces: bool, whole: bool, opening: str) -> bool:
-    """Whether a tail reads well with what it lists, and says no more than is known: `pieces` says that all of it lies
-    in several pieces, `whole` that nothing is left untold."""
-    placed = any(_PLACED(i) for i in items)
-    if _DOTTED(tail):
-        return pieces and not placed and all(i.startswith(_PLURALS) and "scattered" not in i for i in items)
-    if "the rest" in tail:
-        return whole
-    if _MIXED(tail):
-        twice = "places" in tail and any("scatter" in i for i in items)
-        return pieces and not placed and not twice and not _MIXED_ALREADY(opening)
-    return not any(word in f"{opening} " and word in tail for word in (" with ", " where ", "along"))
-
-
-_DOTTED = re.compile("dotted|throughout|here and there").search
-_MIXED = re.compile("between|in places|mixed|interspersed|broken").search
 _MIXED_ALREADY = re.compile(r"\bwith|between|mixed|border|interspersed|broken|gives way").search
 _PLACED = re.compile(r"\b(?:north|south|west|east|centre|middle)").search
