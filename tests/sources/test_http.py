@@ -84,3 +84,16 @@ def test_a_build_over_http_is_the_direct_build(piece, tmp_path):
             assert tile.layers[name].product.startswith(layer.product.partition(",")[0])
         # Layers were compared one by one: two providers may word a product differently.
         assert {**tile.metadata, "layers": {}} == {**there.metadata, "layers": {}}
+
+
+@pytest.mark.slow
+def test_a_refused_file_costs_its_tile_and_no_other(piece, tmp_path):
+    source = ["--anchors", str(piece / "anchors.parquet"), "--workers", "2"]
+    with serve(piece) as server:
+        server.status["aster-gdem/*N46E011*.tif"] = 403
+        build([*source, "--source", f"stac:{server.url}/catalog.json", "--out", str(tmp_path / "most")])
+    dataset = open_dataset(tmp_path / "most")
+    assert {t.anchor.tile_id for t in dataset} == {2, 3}
+    (failure,) = dataset.manifest.failures
+    assert (failure.tile_id, failure.stage) == (1, "read")
+    assert "Asset elevation of aster item aster-gdem_N46E011 was refused" in failure.reason
