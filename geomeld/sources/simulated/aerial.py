@@ -50,15 +50,15 @@ def render(seed: int, scene: Scene, raster: Raster, window: Window) -> NDArray:
     ground = padded_ground(seed, scene, raster, _whole(window))
     day = int(scene.properties["day"])
     elevation, azimuth = weather.sun(day, 11.0, float(ground.lat.mean().round(1)))
-    light = _base(seed, day, ground, elevation, azimuth)
-    light = _painted(seed, light, ground)
-    _draw(light, seed, scene, ground, elevation, azimuth)
+    frame = _frame(ground, window)
+    light = _painted(seed, _base(seed, day, ground, elevation, azimuth), ground, frame)
+    _draw(light, seed, scene, ground, frame, elevation, azimuth)
     light *= 1 + 0.02 * white(
-        key_of(seed, scene.scene_id, "grain"), ground.row * FINE, ground.column * FINE, *light[0].shape
-    )
-    inside = light[(slice(None), *_inside(window))]
+        key_of(seed, scene.scene_id, "grain"), ground.row * FINE + frame.row, ground.column * FINE + frame.column,
+        frame.rows, frame.columns,
+    )  # fmt: skip
     # Photographs are stretched for the eye: a gamma that puts 30 % reflectance near white.
-    return np.clip(np.round(255 * (np.clip(inside, 0, 0.4) / 0.4) ** 0.62), 1, 255).astype(raster.dtype)
+    return np.clip(np.round(255 * (np.clip(light, 0, 0.4) / 0.4) ** 0.62), 1, 255).astype(raster.dtype)
 
 
 def _whole(window: Window) -> Window:
@@ -68,10 +68,10 @@ def _whole(window: Window) -> Window:
     return Window(left, top, right * FINE - left, bottom * FINE - top)
 
 
-def _inside(window: Window) -> tuple[slice, slice]:
+def _frame(ground: Ground, window: Window) -> Window:
     """The window within the padded truth at 1 m."""
     row, column = (UTM_MARGIN * FINE + start % FINE for start in (window.row, window.column))
-    return slice(row, row + window.rows), slice(column, column + window.columns)
+    return Window(column, row, window.columns, window.rows)
 
 
 def _base(seed: int, day: int, ground: Ground, elevation: float, azimuth: float) -> NDArray[np.float32]:
@@ -88,30 +88,37 @@ def _base(seed: int, day: int, ground: Ground, elevation: float, azimuth: float)
     return (light * shade * (1 + 0.13 * land.texture)).astype(np.float32)
 
 
-def _painted(seed: int, light: NDArray[np.float32], ground: Ground) -> NDArray[np.float32]:
-    """The 10 m picture at 1 m: frayed edges, tree crowns with shadows, rows in fields, grain of the rest."""
-    rows, columns = (n * FINE for n in ground.shape)
-    top, left = ground.row * FINE, ground.column * FINE
+def _painted(seed: int, light: NDArray[np.float32], ground: Ground, frame: Window) -> NDArray[np.float32]:
+    """A frame of the 10 m picture at 1 m: frayed edges, tree crowns with shadows, rows in fields, grain of the rest."""
+    top, left = ground.row * FINE + frame.row, ground.column * FINE + frame.column
     lattices = []
     for stream, cell in (("aerial-east", 9), ("aerial-north", 9), ("aerial-crowns", 5)):
-        size = rows // cell + 3, columns // cell + 3
+        size = frame.rows // cell + 3, frame.columns // cell + 3
         lattices.append(white(key_of(seed, stream), top // cell, left // cell, *size))
-    grain = white(key_of(seed, "aerial-grain"), top, left, rows, columns)
-    out = np.empty((3, rows, columns), dtype=np.float32)
+    grain = white(key_of(seed, "aerial-grain"), top, left, frame.rows, frame.columns)
+    out = np.empty((3, frame.rows, frame.columns), dtype=np.float32)
     canopy, parcel = ground.land.canopy.astype(np.float32), ground.land.parcel.astype(np.uint32)
-    _paint(light, canopy, parcel, *lattices, grain, top, left, out)
+    _paint(light, canopy, parcel, *lattices, grain, frame.row, frame.column, top, left, out)
     return out
 
 
+@njit(cache=True)
+def _steps(first: int, count: int, cell: int) -> tuple[NDArray, NDArray]:
+    """(cell, smooth position in it 0..1) of `count` pixels on a lattice of `cell` pixels, `first` pixels from its
+    corner."""
+    at, position = np.empty(count, np.int64), np.empty(count, np.float32)
+    for n in range(count):
+        at[n] = (first + n) // cell
+        t = (first + n - at[n] * cell) / cell
+        position[n] = t * t * (3 - 2 * t)
+    return at, position
+
+
 @njit(inline="always")
-def _between(lattice: NDArray, cell: int, y: int, x: int) -> float:
-    """Bilinear interpolation on a lattice of `cell` pixels; y and x are counted from its corner."""
-    i, j = y // cell, x // cell
-    u, v = (y - i * cell) / cell, (x - j * cell) / cell
-    u, v = u * u * (3 - 2 * u), v * v * (3 - 2 * v)
-    near = lattice[i, j] * (1 - v) + lattice[i, j + 1] * v
-    far = lattice[i + 1, j] * (1 - v) + lattice[i + 1, j + 1] * v
-    return near * (1 - u) + far * u
+def _between(lattice: NDArray, i: int, u: float, j: int, v: float) -> float:
+    near = lattice[i, j] + (lattice[i, j + 1] - lattice[i, j]) * v
+    far = lattice[i + 1, j] + (lattice[i + 1, j + 1] - lattice[i + 1, j]) * v
+    return near + (far - near) * u
 
 
 @njit(cache=True)
@@ -123,17 +130,23 @@ def _paint(
     north: NDArray,
     crowns: NDArray,
     grain: NDArray,
+    row: int,
+    column: int,
     top: int,
     left: int,
     out: NDArray,
 ) -> None:
     rows, columns = canopy.shape
+    fray_row, fray_u = _steps(top % 9, out.shape[1], 9)
+    fray_column, fray_v = _steps(left % 9, out.shape[2], 9)
+    crown_row, crown_u = _steps(top % 5, out.shape[1], 5)
+    crown_column, crown_v = _steps(left % 5, out.shape[2], 5)
     for i in range(out.shape[1]):
         for j in range(out.shape[2]):
-            dx = _between(east, 9, i + top % 9, j + left % 9)
-            dy = _between(north, 9, i + top % 9, j + left % 9)
-            y = min(max((i + 0.5 + 2.0 * dy) / FINE - 0.5, 0.0), rows - 1.001)
-            x = min(max((j + 0.5 + 2.0 * dx) / FINE - 0.5, 0.0), columns - 1.001)
+            dx = _between(east, fray_row[i], fray_u[i], fray_column[j], fray_v[j])
+            dy = _between(north, fray_row[i], fray_u[i], fray_column[j], fray_v[j])
+            y = min(max((row + i + 0.5 + 2.0 * dy) / FINE - 0.5, 0.0), rows - 1.001)
+            x = min(max((column + j + 0.5 + 2.0 * dx) / FINE - 0.5, 0.0), columns - 1.001)
             a, b = int(y), int(x)
             # Steeper than bilinear: edges a few metres wide, not ten.
             u = min(max((y - a - 0.5) * 2.5 + 0.5, 0.0), 1.0)
@@ -142,7 +155,7 @@ def _paint(
             factor = 1.0 + 0.035 * grain[i, j]
             woody = min(canopy[r, c] / 6.0, 1.0)
             if woody > 0.05:
-                crown = _between(crowns, 5, i + top % 5, j + left % 5)
+                crown = _between(crowns, crown_row[i], crown_u[i], crown_column[j], crown_v[j])
                 factor += woody * min(max(0.42 * crown - 0.1, -0.62), 0.6)
             elif parcel[r, c] > 0:
                 angle = (parcel[r, c] % 180) * 0.0174533
@@ -155,11 +168,17 @@ def _paint(
 
 
 def _draw(
-    light: NDArray[np.float32], seed: int, scene: Scene, ground: Ground, elevation: float, azimuth: float
+    light: NDArray[np.float32],
+    seed: int,
+    scene: Scene,
+    ground: Ground,
+    frame: Window,
+    elevation: float,
+    azimuth: float,
 ) -> None:
     """Objects over the ground: first what lies flat, then shadows, then what casts them."""
     epsg = int(scene.properties["epsg"])
-    corner = Affine(1.0, 0.0, ground.column * 10.0, 0.0, -1.0, -ground.row * 10.0)
+    corner = Affine(1.0, 0.0, ground.column * 10.0 + frame.column, 0.0, -1.0, -ground.row * 10.0 - frame.row)
     bounds = (float(ground.lon.min()), float(ground.lat.min()), float(ground.lon.max()), float(ground.lat.max()))
     flat, tall, shadows = [], [], []
     away = np.radians(azimuth + 180)
