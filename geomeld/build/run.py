@@ -17,11 +17,11 @@ from tqdm import tqdm
 
 from geomeld.build.config import BuildConfig
 from geomeld.build.plan import PlanRow, plan_tile, row_json
-from geomeld.build.pool import in_order
 from geomeld.build.tile import build_tile
 from geomeld.core.config import to_json
 from geomeld.core.errors import DatasetError, MissingProduct, SourceError
 from geomeld.core.modality import Timing
+from geomeld.core.pool import in_order
 from geomeld.core.tile import Anchor, Tile
 from geomeld.dataset import Dataset
 from geomeld.dataset import manifest as manifests

@@ -3,13 +3,11 @@
 import fcntl
 import hashlib
 import json
-import multiprocessing
-import signal
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from geomeld.caption.table import NAME as TABLE
 from geomeld.caption.table import Row, append_rows, read_captions, table_writer
 from geomeld.core.config import to_json
 from geomeld.core.errors import CaptionError, DatasetError
+from geomeld.core.pool import in_order
 from geomeld.dataset import Dataset, open_dataset, update_metadata
 from geomeld.dataset.files import atomic, remove_partials, write_atomically
 from geomeld.dataset.index import load_index
@@ -35,8 +34,6 @@ GROUP = 512
 """Rows per group of the table: its bytes do not depend on how many tiles share a run of the graph."""
 EXAMPLES = 5
 """Captions that a summary shows."""
-AHEAD = 3
-"""Chunks per worker that are measured ahead of the graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +59,13 @@ def caption_dataset(
     interruption it goes on, and ends in the same bytes; nothing that is in the ledger is asked again, and a run that
     has nothing to do writes nothing.
 
-    `workers` processes measure signals. Raises DatasetError for a folder that is no dataset, CaptionError where no tile
-    at all got a caption.
+    `workers` processes measure signals. Raises DatasetError for a folder that is no dataset or holds no tiles,
+    CaptionError where no tile at all got a caption.
     """
     dataset = open_dataset(path)
     wanted = dataset.tile_ids[:limit]
+    if not wanted:
+        raise DatasetError(f"{path} holds no tiles; build some first.")
     with _alone(dataset.path):
         remove_partials(dataset.path)
         note = dataset.path / NOTE
@@ -116,7 +115,8 @@ def _captioned(
     """The rows of all tiles, in order; what is new goes into the ledger chunk by chunk."""
     graph = caption_graph()
     chunks = [wanted[i : i + config.chunk] for i in range(0, len(wanted), config.chunk)]
-    for chunk, measured in zip(chunks, _measured(dataset, chunks, workers), strict=True):
+    measure = in_order(partial(_measure, dataset), chunks, min(workers, len(chunks)), preload=(__name__,))
+    for chunk, measured in zip(chunks, measure, strict=True):
         keys = [None if isinstance(m, str) else key_of(m, config) for m in measured]
         known = {k: ledger.record(k) for k in keys if k is not None}
         todo = [i for i, k in enumerate(keys) if k is not None and known[k] is None]
@@ -146,27 +146,8 @@ def _signed(record: dict[str, Any] | None, config: CaptionConfig, key: str | Non
     return {**record, "provenance": {**record["provenance"], **made}}
 
 
-def _measured(dataset: Dataset, chunks: Sequence[Sequence[int]], workers: int) -> Iterator[list[dict[str, Any] | str]]:
-    """Signals (JSON) of the tiles of each chunk in order; the reason, as text, of a tile that cannot be measured."""
-    if workers <= 1 or len(chunks) <= 1:
-        yield from (_measure(dataset, chunk) for chunk in chunks)
-        return
-    context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(min(workers, len(chunks)), context, initializer=_quiet_interrupts) as pool:
-        waiting: deque[Future[list[dict[str, Any] | str]]] = deque()
-        try:
-            for chunk in chunks:
-                waiting.append(pool.submit(_measure, dataset, chunk))
-                if len(waiting) > AHEAD * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
 def _measure(dataset: Dataset, chunk: Sequence[int]) -> list[dict[str, Any] | str]:
+    """Signals (JSON) of the tiles of a chunk; the reason, as text, of a tile that cannot be measured."""
     out: list[dict[str, Any] | str] = []
     for tile_id in chunk:
         try:
@@ -175,11 +156,6 @@ def _measure(dataset: Dataset, chunk: Sequence[int]) -> list[dict[str, Any] | st
         except Exception as error:  # one bad tile must not end the run
             out.append(f"{type(error).__name__}: {error}")
     return out
-
-
-def _quiet_interrupts() -> None:
-    """Ctrl-C belongs to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Counts:

@@ -11,12 +11,13 @@ from geomeld.caption.agents import orchestrator
 from geomeld.caption.config import CaptionConfig
 from geomeld.caption.graph import caption_graph
 from geomeld.caption.rules import conflicts
-from geomeld.caption.table import read_captions
+from geomeld.caption.table import read_caption, read_captions
 from geomeld.core.caption import Caption
 from geomeld.core.config import from_json
 from geomeld.core.errors import CaptionError, ConfigError, DatasetError
 from geomeld.dataset import open_dataset
 from geomeld.dataset.check import check
+from geomeld.dataset.shard import write_shard
 from geomeld.testing import tiny_dataset
 
 
@@ -54,6 +55,31 @@ def test_chunks_and_interruptions_change_no_byte(tmp_path: Path) -> None:
     before = contents(whole)
     run.caption_dataset(whole, CaptionConfig(chunk=3))
     assert contents(whole) == before
+
+
+def test_workers_change_no_byte(tmp_path: Path) -> None:
+    one, two = (tiny_dataset(tmp_path / name, 5, shard_size=3).path for name in ("one", "two"))
+    run.caption_dataset(one, CaptionConfig(chunk=2))
+    run.caption_dataset(two, CaptionConfig(chunk=2), workers=2)
+    assert contents(one) == contents(two)
+
+
+def test_a_folder_without_tiles_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no shards"):
+        run.caption_dataset(tmp_path)
+    write_shard(tmp_path / "geomeld-00000.tar", [])
+    with pytest.raises(DatasetError, match="no tiles"):
+        run.caption_dataset(tmp_path)
+
+
+def test_one_caption_is_read_without_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "GROUP", 2)
+    dataset = tiny_dataset(tmp_path / "d", 5)
+    run.caption_dataset(dataset.path)
+    whole = read_captions(dataset.path)
+    assert list(whole) == dataset.tile_ids
+    assert [read_caption(dataset.path, tile_id) for tile_id in whole] == list(whole.values())
+    assert read_caption(dataset.path, 99) is None
 
 
 def test_a_tile_that_fails_stays_in_its_slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
