@@ -90,8 +90,10 @@ def _outlook(
     """
     zenith, nadir = np.full(here.shape, -np.inf), np.full(here.shape, np.inf)
     far_zenith, far_nadir = np.zeros(here.shape), np.zeros(here.shape)
+    tangent = np.empty(here.shape)
     for distance, there in sights:
-        tangent = (there - here) / distance
+        np.subtract(there, here, out=tangent)
+        tangent /= distance
         if flat_distance > 0:
             far_zenith[tangent > zenith] = distance
             far_nadir[tangent < nadir] = distance
