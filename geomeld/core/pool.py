@@ -8,7 +8,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
+from multiprocessing import forkserver
 from typing import Any, TypeVar
 
 from geomeld.core.errors import GeoMeldError
@@ -16,6 +18,8 @@ from geomeld.core.errors import GeoMeldError
 J = TypeVar("J")
 R = TypeVar("R")
 
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""Variables that numerical libraries take their number of threads from when they are loaded."""
 AHEAD = 4
 """Jobs in flight per process: enough that one slow tile holds nobody up, few enough that results fit in memory."""
 
@@ -31,6 +35,8 @@ def in_order(work: Callable[[J], R], jobs: Iterable[J], workers: int, *, preload
         return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, *preload])
+    with _one_thread_each():
+        forkserver.ensure_running()
     with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(work,)) as pool:
         waiting = iter(jobs)
         flying: deque[Future[R]] = deque(pool.submit(_call, job) for job in islice(waiting, AHEAD * workers))
@@ -48,6 +54,21 @@ def in_order(work: Callable[[J], R], jobs: Iterable[J], workers: int, *, preload
             for process in list(pool._processes.values()):  # a tile may take long: do not wait for those in flight
                 process.terminate()
             raise
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes that start here use one thread for matrices: there is one of them per core already."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 _work: Callable[[Any], Any] | None = None
