@@ -156,8 +156,14 @@ def _rerelief(text: str, claim: Claim, verdict: Verdict, signals: Signals) -> st
     terrain, said = signals.terrain, claim.text.lower()
     if terrain is None or claim.negated:
         return _unhedge(text, claim, verdict, signals) if _is_adjective(said) else _drop(text, claim, verdict, signals)
+    if _ASIDE.search(text[: claim.start]) and (shorter := _drop(text, claim, verdict, signals)):
+        return shorter
     word = terrain.relief_class if _is_adjective(said) else RELIEF_NOUN[terrain.relief_class]
     return tidy(text[: claim.start] + word + text[claim.end :])
+
+
+_ASIDE = re.compile(r"\b(?:below|beneath|above|beside|near|behind) (?:\w+ )?$")
+"""What other ground a place lies by: where there is none, nothing takes its place."""
 
 
 def _is_adjective(word: str) -> bool:

@@ -26,7 +26,7 @@ VERBS = frozenset((*_VERBS.split(), *(v + "s" for v in _VERBS.split()), *_OTHERS
 """Words that make a subject a clause, or a noun a phrase of its own: from them on an "and" joins two parts."""
 
 
-_PARTICIPLE = re.compile(r"\w+(?:ing|ed)\b")
+_PARTICIPLE = re.compile(r"(?:\w+(?:ing|ed)|cut|along|in|on|at|down|right)\b")
 
 
 def segments(text: str) -> list[str]:

@@ -30,6 +30,10 @@ from geomeld.testing.scenes import SCENES
          "Cropland covers most of the level land, with a reservoir and trees.", ["L5o"]),
         ("forest", "Extensive shrubland and forest on hilly land with grass.",
          "Patches of shrubland and forest on hilly land with grass.", ["L14"]),
+        ("farm", "Cropland covers most of the level land, with a few trees below steep mountains.",
+         "Cropland covers most of the level land, with a few trees.", ["T3"]),
+        ("farm", "Cropland covers most of the level land, with a road, along a river and a stadium.",
+         "Cropland covers most of the level land, with a road, along a river.", ["O1"]),
     ],
 )  # fmt: skip
 def test_edits(scene: str, before: str, after: str, rules: list[str]) -> None:

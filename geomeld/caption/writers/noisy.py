@@ -106,7 +106,7 @@ def _exaggeration(text: str, facts: Sequence[Fact], plan: Plan, word: int) -> st
     mass, plural = NOUN[_pick([f.concept for f in little], word)]
     said = (f"{mass} dominates the area", f"vast {plural} stretch across the area", f"the area is mostly {mass}")
     return (
-        tidy(_pick(said, word >> 16) + ", with " + text[:1].lower() + text[1:])
+        tidy(_pick(said, word >> 16) + ", while " + text[:1].lower() + text[1:])
         if word & 1
         else _add(text, f", and {_pick(said, word >> 16)}")
     )
