@@ -25,11 +25,11 @@ class Options:
 
     out: Path = Path("runs/demo")
     """Folder; an interrupted demo goes on here."""
-    tiles: int = 160
+    tiles: int = 192
     """Places."""
     seed: int = 0
     """Of the Earth and every draw."""
-    epochs: int = 12
+    epochs: int = 14
     """Of pretraining."""
     workers: int = 0
     """Processes of the build; 0 takes one per core."""
