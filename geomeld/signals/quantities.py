@@ -63,7 +63,8 @@ _FEW = (
     "a few patches of", "small patches of", "a few", "few", "small", "scattered", "a strip of", "bits of", "sparse",
     "a little", "a few small patches of", "small pockets of", "a few pockets of", "a few small areas of",
     "isolated", "isolated patches of", "scattered patches of", "scattered pockets of", "a scattering of",
-    "occasional", "small areas of", "a patch of", "a small patch of", "thin strips of", "strips of", "small stands of", "a few stands of",
+    "occasional", "small areas of", "a patch of", "a small patch of", "thin strips of", "strips of",
+    "small stands of", "a few stands of",
     "small clumps of", "scattered clumps of", "a touch of", "traces of", "small plots of", "a few plots of",
     "small stretches of", "slivers of",
 )  # fmt: skip
