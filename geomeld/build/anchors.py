@@ -15,6 +15,7 @@ from geomeld.core.draw import below, draw_words
 from geomeld.core.errors import AnchorError, GeoMeldError
 from geomeld.core.grid import check_lonlat
 from geomeld.core.tile import Anchor, tile_id_of
+from geomeld.dataset.files import atomic
 
 NAMES = {
     "lat": ("lat", "latitude", "y"),
@@ -26,6 +27,9 @@ NAMES = {
     "biome": ("biome",),
 }
 """Accepted column names, first match wins, letter case aside."""
+
+SINCE, UNTIL = 1970, 2100
+"""Years that a date can lie in: scenes are looked for between these."""
 
 
 def reference_date(tile_id: int, seed: int = 0, years: tuple[int, int] = (2018, 2021)) -> dt.date:
@@ -108,7 +112,8 @@ def _anchor(row: Mapping[str, Any], where: str, stem: str, seed: int, years: tup
     source = _text(row.get("source")) or stem
     key = _text(row.get("source_key")) or _text(row.get("id")) or f"{lat:.7f},{lon:.7f}"
     given = _text(row.get("id"))
-    tile_id = int(given) if given.isdigit() and int(given) < 2**63 else tile_id_of(source, key)
+    is_number = given.isdecimal() and len(given) < 20 and int(given) < 2**63
+    tile_id = int(given) if is_number else tile_id_of(source, key)
     date = _date(row.get("date"), where) or reference_date(tile_id, seed, years)
     return Anchor(tile_id, lon, lat, date, source, key, _text(row.get("biome")))
 
@@ -122,9 +127,12 @@ def _date(value: Any, where: str) -> dt.date | None:
     if not text:
         return None
     try:
-        return dt.date.fromisoformat(text[:10])
+        date = dt.date.fromisoformat(text[:10])
     except ValueError:
         raise AnchorError(f"{where}: date {text!r} is not in the form 2020-06-15.") from None
+    if not SINCE <= date.year <= UNTIL:
+        raise AnchorError(f"{where}: date {text!r} is outside the years {SINCE} to {UNTIL}.")
+    return date
 
 
 def sampled_anchors(
@@ -154,7 +162,6 @@ def write_anchors(path: Path, anchors: Sequence[Anchor]) -> None:
         geometry=[Point(a.lon, a.lat) for a in anchors],
         crs="EPSG:4326",
     )
-    part = path.with_name(path.name + ".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
-    frame.to_parquet(part)
-    part.replace(path)
+    with atomic(path) as file:
+        frame.to_parquet(file)

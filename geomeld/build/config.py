@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from geomeld.core.errors import ConfigError
 
+MOST_DAYS = 3660
+"""Widest search for a scene to either side of a date: ten years."""
+
 
 @dataclass(frozen=True)
 class BuildConfig:
@@ -34,5 +37,14 @@ class BuildConfig:
             raise ConfigError(f"max_cloud is {self.max_cloud}; it is a percentage above 0 and up to 100.")
         if self.shard_size < 1:
             raise ConfigError(f"shard_size is {self.shard_size}; a shard holds at least one tile.")
-        if not self.widening_days or min(self.widening_days) < 1:
-            raise ConfigError(f"widening_days is {self.widening_days}; give at least one positive number of days.")
+        if not self.widening_days or not all(1 <= days <= MOST_DAYS for days in self.widening_days):
+            raise ConfigError(
+                f"widening_days is {self.widening_days}; give at least one positive number of days, up to {MOST_DAYS}."
+            )
+        if not 0 <= self.window_days <= MOST_DAYS:
+            raise ConfigError(f"window_days is {self.window_days}; it is a number of days from 0 to {MOST_DAYS}.")
+        if not 0 <= self.clear_share <= 1:
+            raise ConfigError(f"clear_share is {self.clear_share}; it is a share between 0 and 1.")
+        for name, (first, last) in (("years", self.years), ("other_years", self.other_years)):
+            if not 1970 <= first <= last <= 2100:
+                raise ConfigError(f"{name} is {first} {last}; give the first and the last year, 1970 to 2100.")

@@ -20,6 +20,7 @@ from geomeld.core.errors import DatasetError
 from geomeld.core.grid import Grid
 from geomeld.core.modality import Modality, Timing
 from geomeld.core.tile import Anchor
+from geomeld.dataset.files import atomic
 from geomeld.modalities import MODALITIES
 from geomeld.sources import Scene, Source
 
@@ -199,10 +200,9 @@ def row_json(row: PlanRow) -> dict[str, Any]:
 def write_plan(path: Path, rows: Sequence[PlanRow]) -> None:
     """Write a plan as Parquet: a row per anchor, its scenes as JSON."""
     table = pa.Table.from_pylist([row_json(r) for r in rows], schema=SCHEMA)
-    part = path.with_name(path.name + ".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, part)
-    part.replace(path)
+    with atomic(path) as file:
+        pq.write_table(table, file)
 
 
 def read_plan(path: Path) -> list[PlanRow]:

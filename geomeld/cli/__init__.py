@@ -77,6 +77,7 @@ def _run(verb: str, argv: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
+        name = error.filename2 or error.filename
+        where = f" ({name})" if name else ""
         print(f"geomeld {verb}: {error.strerror or error}{where}", file=sys.stderr)
         return 1

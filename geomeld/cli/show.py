@@ -73,10 +73,12 @@ def _show_dataset(options: Options) -> None:
     if tile_id not in dataset:
         raise UsageError(f"{options.path} has no tile {tile_id}; `geomeld show {options.path}` lists its tiles.")
     if options.panel is not None:
+        from geomeld.dataset.files import atomic
         from geomeld.figures.panels import tile_panel
 
         options.panel.parent.mkdir(parents=True, exist_ok=True)
-        tile_panel(dataset[tile_id]).savefig(options.panel)
+        with atomic(options.panel) as file:
+            tile_panel(dataset[tile_id]).savefig(file, format="png")
         print(f"tile {tile_id} -> {options.panel}")
     elif options.tile is not None:
         _show_tile(dataset[tile_id])

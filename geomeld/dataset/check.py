@@ -27,9 +27,10 @@ def check(path: Path, modalities: Mapping[str, Modality] = MODALITIES) -> list[s
 
     Raises DatasetError where the folder is no dataset at all.
     """
+    shards = shards_of(path)
     found = list(_check_files(path))
     seen: dict[int, str] = {}
-    for shard in shards_of(path):
+    for shard in shards:
         try:
             members = load_index(shard).members
         except CorruptFile:

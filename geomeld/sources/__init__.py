@@ -16,9 +16,12 @@ def open_source(spec: str) -> Source:
     if kind == "simulated":
         from geomeld.sources.simulated import SimulatedSource
 
-        if rest and not rest.isdigit():
-            raise UsageError(f"The seed in --source {spec!r} is not a whole number; write for example simulated:7.")
-        return SimulatedSource(seed=int(rest or 0))
+        try:
+            return SimulatedSource(seed=int(rest or 0))
+        except ValueError:
+            raise UsageError(
+                f"The seed in --source {spec!r} is not a whole number; write for example simulated:7."
+            ) from None
     if kind == "stac" and rest:
         from geomeld.sources.stac import StacSource
 

@@ -15,15 +15,15 @@ from shapely.geometry import Polygon, box
 
 from geomeld.build.anchors import read_anchors, sampled_anchors, write_anchors
 from geomeld.build.config import BuildConfig
-from geomeld.build.plan import plan_tile, read_plan, write_plan
+from geomeld.build.plan import PlanRow, plan_tile, read_plan, write_plan
 from geomeld.build.run import build
-from geomeld.core.errors import AnchorError, DatasetError
+from geomeld.core.errors import AnchorError, ConfigError, DatasetError, UsageError
 from geomeld.core.grid import Grid
 from geomeld.core.tile import Anchor
 from geomeld.dataset import open_dataset
 from geomeld.dataset.check import check
 from geomeld.modalities import MODALITIES
-from geomeld.sources import Scene
+from geomeld.sources import Scene, open_source
 from geomeld.testing import FakeSource
 
 NOON = dt.time(12)
@@ -53,6 +53,8 @@ def test_anchors_from_a_table(tmp_path: Path) -> None:
         ("lat,lon\nx,2\n", "row 2"),
         ("lat,lon,date\n1,2,soon\n", "soon"),
         ("id,lat,lon\n1,1,2\n1,2,3\n", "twice"),
+        ("lat,lon,date\n1,2,0001-01-01\n", "row 2.*outside the years"),
+        ("lat,lon,date\n1,2,9999-12-31\n", "row 2.*outside the years"),
     ],
 )
 def test_bad_tables_say_where(tmp_path: Path, text: str, words: str) -> None:
@@ -97,6 +99,47 @@ def test_the_nearest_clear_scene_that_contains_the_tile_is_chosen() -> None:
     assert row.scenes["sentinel2"][0].scene_id == "near"
     assert row.stage == "15 d"
     assert row.days["sentinel2"] == 3
+
+
+@pytest.mark.parametrize("odd", ["²", "9" * 30, "9" * 5000, "-5", "1.5"])
+def test_identifiers_that_only_look_like_numbers_are_hashed(tmp_path: Path, odd: str) -> None:
+    (tmp_path / "places.csv").write_text(f"id,lat,lon\n{odd},1,2\n", encoding="utf-8")
+    (anchor,) = read_anchors(tmp_path / "places.csv")
+    assert 0 <= anchor.tile_id < 2**63
+    assert anchor.source_key == odd
+
+
+def test_a_table_that_cannot_take_its_place_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    anchors = read_anchors(csv(tmp_path, "lat,lon\n1,2\n"))
+    (tmp_path / "taken").mkdir()
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(IsADirectoryError):
+        write_anchors(tmp_path / "taken", anchors)
+    with pytest.raises(IsADirectoryError):
+        write_plan(tmp_path / "taken", [PlanRow(a) for a in anchors])
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"widening_days": (999_999_999_999,)},
+        {"window_days": -1},
+        {"clear_share": float("nan")},
+        {"years": (0, 0)},
+        {"years": (2021, 2018)},
+        {"other_years": (3, 99_999)},
+    ],
+)
+def test_settings_out_of_range_are_refused_by_name(bad: dict) -> None:
+    with pytest.raises(ConfigError, match=next(iter(bad))):
+        BuildConfig(**bad)
+
+
+@pytest.mark.parametrize("seed", ["²", "x", "-5", "9" * 26, "9" * 5000])
+def test_seeds_of_a_source_are_whole_numbers_in_range(seed: str) -> None:
+    with pytest.raises(UsageError, match="seed"):
+        open_source(f"simulated:{seed}")
 
 
 def test_windows_widen_and_other_years_follow() -> None:

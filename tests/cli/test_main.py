@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from geomeld.cli import VERBS, main, usage
+from geomeld.testing import tiny_dataset
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -46,3 +48,16 @@ def test_every_verb_answers_help(verb: str) -> None:
 
 def test_version() -> None:
     assert run("--version").stdout.strip().count(".") == 2
+
+
+def test_a_panel_is_a_png_whatever_its_name_and_nothing_is_left_where_it_cannot_lie(tmp_path: Path, capsys) -> None:
+    tiny_dataset(tmp_path / "data", 1)
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    for name, code in ((tmp_path / "panel.odd", 0), (taken, 1)):
+        with pytest.raises(SystemExit) as done:
+            main(["show", str(tmp_path / "data"), "--panel", str(name)])
+        assert done.value.code == code
+    assert (tmp_path / "panel.odd").read_bytes().startswith(b"\x89PNG")
+    assert f"({taken})" in capsys.readouterr().err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "panel.odd", "taken"]

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from geomeld.core.errors import ConfigError
 from geomeld.sources.simulated.noise import (
     EARTH,
     layered,
@@ -278,5 +279,10 @@ def survey(seed: int, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDA
 
 
 def key_of(seed: int) -> int:
-    """The integer from which all hash keys of an Earth are counted; streams are 1,000 apart within a seed's million."""
+    """The integer from which all hash keys of an Earth are counted; streams are 1,000 apart within a seed's million.
+
+    Raises ConfigError for a seed whose keys would not fit in 64 bits.
+    """
+    if not 0 <= seed < 2**32:
+        raise ConfigError(f"The seed of a simulated Earth is {seed}; give a whole number from 0 to {2**32 - 1}.")
     return (seed + 1) * 1_000_003

@@ -14,6 +14,7 @@ from geomeld.core.tile import Layer
 from geomeld.sources.combine import ORBIT_SUFFIX, View, combined, decoded
 from geomeld.sources.simulated import scenes as made
 from geomeld.sources.simulated import streetmap
+from geomeld.sources.simulated.nature import key_of
 from geomeld.sources.simulated.optical import SCL_UNUSABLE
 from geomeld.sources.simulated.products import PRODUCTS, render
 from geomeld.sources.simulated.raster import Raster, window_around
@@ -38,6 +39,10 @@ class SimulatedSource:
 
     seed: int = 0
     name: str = "simulated"
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a seed out of range."""
+        key_of(self.seed)
 
     def modalities(self) -> frozenset[str]:
         """All modalities of `PRODUCTS`."""
