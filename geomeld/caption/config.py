@@ -5,6 +5,9 @@ from typing import Literal
 
 from geomeld.core.errors import ConfigError
 
+_EVALUATORS = {("signals", False), ("random", False), ("openclip", True), ("geomeld", True)}
+"""By name, and whether a model is named with it."""
+
 
 @dataclass(frozen=True)
 class CaptionConfig:
@@ -12,8 +15,10 @@ class CaptionConfig:
 
     writer: Literal["template", "noisy-template"] = "template"
     """Who drafts: the grounded grammar, or the same with injected errors (to measure the verifier)."""
-    evaluator: Literal["signals"] = "signals"
-    """Who ranks: agreement of claims with measured signals."""
+    evaluator: str = "signals"
+    """Who ranks: "signals" (agreement of claims with what was measured), "random" (a control), "openclip:NAME",
+    "openclip:NAME:FILE" or "geomeld:FOLDER" (a contrastive model beside the signals; the paper's is
+    openclip:RemoteCLIP-ViT-L-14)."""
     candidates: int = 4
     """Drafts per tile (the paper says multiple and gives no number)."""
     error_rate: float = 0.3
@@ -26,6 +31,12 @@ class CaptionConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.candidates <= 16:
             raise ConfigError(f"candidates is {self.candidates}; give 1 to 16.")
+        kind, _, model = self.evaluator.partition(":")
+        if (kind, bool(model)) not in _EVALUATORS:
+            raise ConfigError(
+                f"evaluator is {self.evaluator!r}; it is signals, random, openclip:NAME, openclip:NAME:FILE or "
+                "geomeld:FOLDER."
+            )
         if not 0 <= self.error_rate <= 1:
             raise ConfigError(f"error_rate is {self.error_rate}; it is a share between 0 and 1.")
         if self.chunk < 1:

@@ -1,6 +1,7 @@
 """The graph: Orchestrator -> Captioner -> Evaluator -> Verification, with a way back for tiles without a caption."""
 
 import os
+from functools import partial
 from typing import Any
 
 from geomeld.caption.agents.captioner import caption
@@ -8,12 +9,13 @@ from geomeld.caption.agents.evaluator import evaluate
 from geomeld.caption.agents.orchestrator import orchestrate
 from geomeld.caption.agents.verification import finalize, unfinished, verification
 from geomeld.caption.config import CaptionConfig
+from geomeld.caption.evaluators import Evaluator, by_signals
 from geomeld.caption.state import ChunkState
 from geomeld.core.config import to_json
 from geomeld.core.errors import MissingExtra
 
 
-def caption_graph() -> Any:
+def caption_graph(evaluator: Evaluator = by_signals.rank) -> Any:
     """The compiled LangGraph graph over a ChunkState. Raises MissingExtra without langgraph."""
     # A stray environment variable must not ship prompts to a tracing service.
     os.environ["LANGSMITH_TRACING"] = os.environ["LANGCHAIN_TRACING_V2"] = "false"
@@ -24,7 +26,7 @@ def caption_graph() -> Any:
     graph = StateGraph(ChunkState)
     graph.add_node("orchestrator", orchestrate)
     graph.add_node("captioner", caption)
-    graph.add_node("evaluator", evaluate)
+    graph.add_node("evaluator", partial(evaluate, rank=evaluator))
     graph.add_node("verification", verification)
     graph.add_node("finalize", finalize)
     graph.add_edge(START, "orchestrator")

@@ -67,9 +67,10 @@ class Ledger:
         os.fsync(self._file.fileno())
 
 
-def key_of(signals: Mapping[str, Any], config: CaptionConfig) -> str:
-    """Hash of everything that a caption depends on: signals, settings, and the code that writes and verifies."""
-    text = json.dumps([signals, settings_of(config), code_hash()], sort_keys=True)
+def key_of(signals: Mapping[str, Any], config: CaptionConfig, ranked_by: Mapping[str, Any] | None = None) -> str:
+    """Hash of everything that a caption depends on: signals, settings, the evaluator's model where it has one, and the
+    code that writes and verifies."""
+    text = json.dumps([signals, settings_of(config), code_hash(), dict(ranked_by or {})], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

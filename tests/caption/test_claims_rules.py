@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from geomeld.caption.claims import extract
 from geomeld.caption.config import CaptionConfig
-from geomeld.caption.evaluators import EVALUATORS
+from geomeld.caption.evaluators.signals import rank
 from geomeld.caption.facts import facts_of
 from geomeld.caption.lexicon import GROUP_OF
 from geomeld.caption.plan import plan_of
@@ -219,6 +219,6 @@ def test_injected_errors_are_found() -> None:
 def test_the_evaluator_prefers_what_the_signals_support() -> None:
     measured = signals()
     texts = ["Snow covers the mountains", "Cropland covers most of the flat land, with patches of forest", "Flat land"]
-    scores = EVALUATORS["signals"](texts, measured, facts_of(measured))
+    scores = rank(texts, measured, facts_of(measured))
     assert scores[0].candidate == 1
     assert scores[-1].candidate == 0

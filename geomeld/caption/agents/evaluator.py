@@ -1,14 +1,13 @@
 """Evaluator: the score table of the candidates."""
 
-from geomeld.caption.agents import facts_at, per_tile, settings, signals_at
-from geomeld.caption.evaluators import EVALUATORS
+from geomeld.caption.agents import facts_at, per_tile, signals_at
+from geomeld.caption.evaluators import Evaluator
 from geomeld.caption.state import ChunkState
 from geomeld.core.config import to_json
 
 
-def evaluate(state: ChunkState) -> ChunkState:
+def evaluate(state: ChunkState, rank: Evaluator) -> ChunkState:
     """Fill `scores`, best candidate first."""
-    rank = EVALUATORS[settings(state).evaluator]
 
     def work(slot: int) -> list[dict]:
         if state["records"][slot] is not None:
