@@ -7,6 +7,7 @@ from geomeld.caption.lexicon import (
     COUNTS,
     GROUP_OF,
     LOCATION,
+    MISSPELT,
     MODIFIERS,
     SURROUNDS,
     WORD,
@@ -18,6 +19,7 @@ from geomeld.caption.lexicon import (
 from geomeld.core.caption import Claim
 from geomeld.signals.quantities import QUANTITIES
 
+_LANDS = frozenset("area areas land ground terrain landscape".split())
 REACH = 3
 """Unknown words that may stand between a noun and the words that say how much of it there is."""
 NEGATION_REACH = 8
@@ -33,6 +35,8 @@ class Token:
     value: str
     start: int
     end: int
+    is_of_land: bool = False
+    """Whether it names the ground itself: "a wooded area"."""
 
 
 @lru_cache(maxsize=4096)
@@ -47,7 +51,7 @@ def tokenize(text: str) -> list[Token]:
     """A caption as entries of the lexicon and the words between them."""
     lower = text.lower()
     spans = [(m.start(), m.end()) for m in WORD.finditer(text)]
-    words = [lower[a:b] for a, b in spans]
+    words = [MISSPELT.get(lower[a:b], lower[a:b]) for a, b in spans]
     places = {m.start(): m for m in LOCATION.finditer(lower)}
     tokens: list[Token] = []
     i = 0
@@ -66,7 +70,7 @@ def tokenize(text: str) -> list[Token]:
             continue
         entry, length = found
         kind, value = ("claim", entry) if isinstance(entry, str) else (entry.kind, entry.value)
-        tokens.append(Token(kind, value, start, spans[i + length - 1][1]))
+        tokens.append(Token(kind, value, start, spans[i + length - 1][1], words[i + length - 1] in _LANDS))
         i += length
     return [_as_style(t) for t in tokens]
 
@@ -154,19 +158,31 @@ _EITHER_SIDE = frozenset(w for band in QUANTITIES for w in band.words if w in ba
 
 def _place(tokens: list[Token], i: int) -> str | None:
     """The place named after a noun in its clause, or before it where no other noun is nearer to that place."""
-    for token in tokens[i + 1 :]:
+    for k, token in enumerate(tokens[i + 1 :], i + 1):
         if token.kind == "place":
-            return token.value
+            return None if _is_relative(tokens, k) else token.value
         if token.kind in ("claim", "clause", "stop", "and"):
             break
     for k in range(i - 1, -1, -1):
         if tokens[k].kind == "place":
             ahead = tokens[k - 1] if k else None
             taken = ahead is not None and ahead.kind == "claim" and GROUP_OF[ahead.value] not in ("style", "relief")
-            return None if taken else tokens[k].value
+            return None if taken or _is_relative(tokens, k) else tokens[k].value
+        if tokens[k].value == "meta" or (k and (tokens[k - 1].value == "meta" or tokens[k - 1].kind == "place")):
+            continue  # "the left of the image is sea", "the north is sea"
         if tokens[k].kind in ("claim", "and", "stop") or (tokens[k].kind == "clause" and k > 2):
             return None
     return None
+
+
+def _is_relative(tokens: list[Token], k: int) -> bool:
+    """Whether a place is one of a thing, not of the tile: "in the middle of the forest"."""
+    if k + 1 >= len(tokens) or tokens[k + 1].value != "of":
+        return False
+    noun = next((t for t in tokens[k + 2 :] if t.kind not in ("of", "modifier", "word")), None)
+    if noun is None or noun.kind != "claim" or noun.value == "meta":
+        return False
+    return GROUP_OF[noun.value] in ("cover", "water", "object") and not noun.is_of_land
 
 
 def _negated(tokens: list[Token], i: int) -> bool:

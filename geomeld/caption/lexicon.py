@@ -13,43 +13,43 @@ _LAND = "{area,areas,land,ground,terrain,landscape,patch,patches,slope,slopes,hi
 COVER: Mapping[str, str] = {
     "tree": f"forest{{,s}}|woodland{{,s}}|woods|wooded|wooded {_LAND}|forested|forested {_LAND}|tree{{,s}}|tree cover|"
     "tree-covered|forest-covered|stand{,s} of trees|tree stand{,s}|clump{,s} of trees|grove{,s}|copse{,s}|tree canopy|"
-    "jungle|rainforest{,s}|timberland|conifers|pines|"
+    "jungle|rainforest{,s}|timberland|conifers|pines|treetops|{palm,oak,pine,fir,spruce,poplar,birch,beech,olive,coconut,acacia} {trees,tree,forest,grove,groves}|"
     "{coniferous,deciduous,evergreen,tropical,mixed,pine,boreal} {forest,forests,trees,woodland,woods}",
     "shrub": f"shrubland{{,s}}|shrub{{,s}}|shrubbery|shrubby {_LAND}|shrubby|scrub|scrubland{{,s}}|scrubby|"
-    f"scrubby {_LAND}|bush{{,es}}|bushland|brush|heath|heathland|chaparral|thicket{{,s}}|{{shrub,scrub}} cover",
+    f"scrubby {_LAND}|bush{{,es}}|bushland|brush|heath|heathland|chaparral|maquis|garrigue|moor{{,s}}|moorland{{,s}}|thicket{{,s}}|{{shrub,scrub}} cover",
     "grass": f"grassland{{,s}}|grass|grasses|grassy|grassy {_LAND}|meadow{{,s}}|pasture{{,s}}|pastureland|rangeland|"
-    "savanna{,s,h,hs}|prairie{,s}|steppe{,s}|lawn{,s}|grazing land|grass cover|grass-covered",
-    "crop": f"cropland{{,s}}|crop{{,s}}|crop field{{,s}}|farmland|farm field{{,s}}|farm plot{{,s}}|farm{{,s}}|"
+    "savanna{,s,h,hs}|prairie{,s}|steppe{,s}|lawn{,s}|turf|sward{,s}|grazing land|hayfield{,s}|hay meadow{,s}|grass cover|grass-covered",
+    "crop": f"cropland{{,s}}|crop{{,s}}|crop field{{,s}}|farmland{{,s}}|farm land{{,s}}|cornfield{{,s}}|wheat|corn|maize|{{corn,wheat,maize,barley,rape,cotton,soybean}} field{{,s}}|{{circular,irrigated,irrigation}} field{{,s}}|center pivot{{,s}}|centre pivot{{,s}}|farm field{{,s}}|farm plot{{,s}}|farm{{,s}}|"
     f"farming land|cultivated|cultivated {_LAND}|cultivated {{field,fields,plots}}|agricultural {_LAND}|"
     "agricultural {field,fields,plots,parcels}|agriculture|{ploughed,plowed,tilled} {land,field,fields,ground,soil}|"
     "arable land|arable field{,s}|planted field{,s}|cropped {land,fields}",
     "field": "field{,s}",
     "built": f"building{{,s}}|structures|built-up {_LAND}|built-up|built up area{{,s}}|settlement{{,s}}|settled land|"
-    "housing|rooftop{,s}|roofs|dwelling{,s}|homes",
+    "housing|rooftop{,s}|roof{,s}|dwelling{,s}|homes",
     "city": "city|cities|{,dense }urban {area,areas,district,districts,fabric,land,sprawl}|downtown|metropolis|"
     "{city,town} {block,blocks,center,centre}|high-rise{,s}|skyscraper{,s}|dense {city,settlement,suburb,suburbs}",
     "bare": f"{{bare,barren,sandy,rocky,stony,exposed}} {_LAND}|{{bare,exposed,brown,open,sandy,dry}} {{soil,earth}}|"
     "bare rock{,s}|bareland{,s}|barelands|barren|rocky|soil|sand|sands|rocks|stones|gravel|dirt|badland{,s}|"
-    "deserted land|open soil|exposed rock{,s}|rock outcrop{,s}|wasteland{,s}",
+    "deserted land|sandbar{,s}|sandbank{,s}|mudflat{,s}|mud flat{,s}|tidal flat{,s}|lava field{,s}|lava|scree|open soil|exposed rock{,s}|rock outcrop{,s}|wasteland{,s}",
     "desert": "desert{,s}|dune{,s}|sand dune{,s}",
     "snow": f"snow|snowfield{{,s}}|snow field{{,s}}|ice|ice field{{,s}}|icefield{{,s}}|snow-covered|snow-covered {_LAND}|"
-    f"snowy|snowy {_LAND}|snow cover|icy ground|glacier{{,s}}|snow-capped|ice cap{{,s}}|snow and ice",
+    f"snowy|snowy {_LAND}|snow cover|icy ground|glacier{{,s}}|snow-capped|snow covered|ice sheet{{,s}}|ice floe{{,s}}|ice cap{{,s}}|snow and ice",
     "wetland": f"wetland{{,s}}|marsh{{,es}}|marshland|marshy|marshy {_LAND}|swamp{{,s}}|swampy|swampy {_LAND}|bog{{,s}}|"
-    f"fen{{,s}}|reed bed{{,s}}|reeds|waterlogged {_LAND}|flooded {_LAND}|flooded {{vegetation,fields}}|boggy {_LAND}",
+    f"fen{{,s}}|peatland{{,s}}|peat bog{{,s}}|salt marsh{{,es}}|saltmarsh{{,es}}|reed belt{{,s}}|reed bed{{,s}}|reeds|waterlogged {_LAND}|flooded {_LAND}|flooded {{vegetation,fields}}|boggy {_LAND}",
     "mangrove": "mangrove{,s}|mangrove {forest,forests,swamp,swamps,trees,stands}",
     "moss": f"moss|mosses|lichen{{,s}}|moss and lichen|lichen and moss|mossy|mossy {_LAND}|tundra",
     "veg_dense": "{dense,thick,lush} {,green }{vegetation,greenery}|dense plant cover",
     "veg_sparse": f"{{sparse,thin}} {{,green }}{{vegetation,greenery,plant cover}}|sparsely vegetated {_LAND}|"
     f"sparsely vegetated|thinly vegetated {_LAND}|scattered vegetation",
-    "veg": "{,green }vegetation|greenery|green cover|plant cover|vegetated {area,areas,land,ground}",
-    "open": "open {land,ground,country,countryside}",
+    "veg": "{,green }vegetation|{,green }plants|greenery|green cover|plant cover|vegetated {area,areas,land,ground}",
+    "open": "open {land,ground,country,countryside}|countryside",
 }
 WATER: Mapping[str, str] = {
-    "river": "river{,s}|waterway{,s}|riverbank{,s}|river channel{,s}|watercourse{,s}",
-    "stream": "stream{,s}|creek{,s}|brook{,s}",
+    "river": "river{,s}|waterway{,s}|riverbank{,s}|river bank{,s}|river delta{,s}|delta{,s}|river channel{,s}|watercourse{,s}",
+    "stream": "stream{,s}|creek{,s}|brook{,s}|rivulet{,s}|tidal creek{,s}",
     "lake": "lake{,s}|lakeshore{,s}|lagoon{,s}",
     "pond": "pond{,s}|small pool{,s} of water",
-    "sea": "sea{,s}|ocean{,s}|open sea|bay{,s}|seawater|inlet{,s}|strait{,s}|gulf",
+    "sea": "sea{,s}|ocean{,s}|open sea|bay{,s}|seawater|inlet{,s}|strait{,s}|gulf|estuary|estuaries|fjord{,s}",
     "coast": "coast{,s}|coastline{,s}|seashore|coastal|coastal {area,areas,land,strip,plain}|seaside",
     "beach": "beach{,es}|sandy beach{,es}",
     "shore": "shore{,s}|shoreline{,s}|waterfront",
@@ -64,7 +64,7 @@ RELIEF: Mapping[str, str] = {
     "hilly": "hilly|hill{,s}|hillside{,s}|hillslope{,s}|slope{,s}|sloping|uneven",
     "mountain": "mountain{,s}|mountainous|mountainside{,s}|mountain {slope,slopes}|alpine|high {mountain,mountains}",
     "steep": "steep|rugged|craggy|{steep,rugged} {slope,slopes,hill,hills,hillside,hillsides}",
-    "valley": "valley{,s}|valley floor|gorge{,s}|canyon{,s}|ravine{,s}|hollow{,s}",
+    "valley": "valley{,s}|valley floor|gorge{,s}|canyon{,s}|ravine{,s}|gully|gullies|hollow{,s}",
     "ridge": "ridge{,s}|ridgeline{,s}|crest{,s}|mountain ridge{,s}",
     "peak": "peak{,s}|summit{,s}|hilltop{,s}|mountain {peak,peaks,top,tops}",
     "cliff": "cliff{,s}|terraces|terraced {slopes,hills,fields}|escarpment{,s}|coastal cliffs",
@@ -82,7 +82,7 @@ STYLE: Mapping[str, str] = {
     "weather": "cloud{,s}|cloudy|cloudless|haze|hazy|sunny|sunlit|clear {sky,skies}|fog|foggy|mist|misty|shadow{,s}|rain|"
     "rainy|storm{,s}|sunset|sunrise|at {night,dawn,dusk}|sunlight|overcast",
     "season": "autumn|autumnal|fall colours|spring|summer|winter|wintry|springtime|summertime",
-    "small": "people|person|car{,s}|vehicle{,s}|truck{,s}|boat{,s}|ship{,s}|animal{,s}|cattle|cow{,s}|sheep|horse{,s}|"
+    "small": "people|person|car{,s}|vehicle{,s}|truck{,s}|boat{,s}|sailboat{,s}|yacht{,s}|ship{,s}|vessel{,s}|train{,s}|caravan{,s}|container{,s}|animal{,s}|cattle|cow{,s}|sheep|horse{,s}|"
     "bench{,es}|street sign{,s}|pedestrian{,s}|{,sun }umbrella{,s}|fence{,s}|bird{,s}",
     "purpose": "used for|used by|used to|supporting the|for {agriculture,recreation,irrigation,tourism,farming,grazing}|"
     "{local,regional} economy|popular with|important for|home to|ideal for|provides|providing|designed to|"
@@ -97,25 +97,29 @@ UNMAPPED = {
     "paddy": "paddy|paddies|rice {field,fields,paddy,paddies}",
     "plantation": "plantation{,s}|palm plantation{,s}",
     "factory": "factory|factories|mill{,s}|power station{,s}",
-    "port": "port{,s}|harbour{,s}|harbor{,s}|dock{,s}",
+    "port": "port{,s}|harbour{,s}|harbor{,s}|dock{,s}|shipyard{,s}|wharf|wharves|quay{,s}|container {terminal,port,yard}{,s}",
     "playground": "playground{,s}|basketball court{,s}|tennis court{,s}",
     "mine": "mine{,s}|mining {area,site,pit,pits}",
     "tunnel": "tunnel{,s}",
-    "castle": "castle{,s}|monument{,s}|tower{,s}",
+    "castle": "castle{,s}|monument{,s}|tower{,s}|chateau|chateaux|palace{,s}|fortress{,es}|lighthouse{,s}|prison{,s}|silo{,s}",
+    "leisure_ground": "racecourse{,s}|racetrack{,s}|race track{,s}|{amusement,theme} park{,s}|campsite{,s}|camp site{,s}|"
+    "{caravan,trailer,mobile home} park{,s}|zoo{,s}|fountain{,s}",
+    "island": "island{,s}|islet{,s}|reef{,s}|coral reef{,s}",
 }
 """Objects that no phrase of the map table speaks of: never supported."""
 ALSO = {
-    "road": "roads|lane{,s}|country road{,s}|roadway{,s}",
+    "road": "roads|lane{,s}|country road{,s}|roadway{,s}|crossroad{,s}|road junction{,s}|junction{,s}|intersection{,s}|"
+    "roundabout{,s}|boulevard{,s}|avenue{,s}",
     "solar_farm": "solar {farm,park,plant,field,array,installation}{,s}|solar panel{,s}|photovoltaic panels",
-    "highway": "highway{,s}|motorway{,s}|freeway{,s}|expressway{,s}",
+    "highway": "highway{,s}|motorway{,s}|freeway{,s}|expressway{,s}|motor way{,s}|motorway junction{,s}",
     "wind_turbine": "wind farm{,s}|windmill{,s}",
     "street": "street{,s}|side street{,s}",
-    "house": "detached house{,s}|farmhouse{,s}|cottage{,s}|apartment {block,blocks,buildings}",
+    "house": "detached house{,s}|farmhouse{,s}|cottage{,s}|villa{,s}|bungalow{,s}|{terrace,terraced} house{,s}|residential building{,s}|apartment {block,blocks,buildings}",
     "village": "small village{,s}",
-    "railway": "railway{,s}|railroad{,s}|railway track{,s}|train track{,s}|rail line{,s}",
-    "airfield": "airport{,s}|airstrip{,s}|aerodrome{,s}",
+    "railway": "railway{,s}|railroad{,s}|railway track{,s}|train track{,s}|rail line{,s}|rails|{railway,rail,marshalling,freight} yard{,s}",
+    "airfield": "airport{,s}|airstrip{,s}|aerodrome{,s}|airport terminal{,s}",
     "storage_tank": "tank{,s}|oil tank{,s}|storage tank farm{,s}",
-    "sports_pitch": "{football,sports,soccer,baseball,playing} {field,fields,pitch,pitches}|sports ground{,s}",
+    "sports_pitch": "{football,sports,soccer,baseball,playing} {field,fields,pitch,pitches}|{sports,cricket} ground{,s}|{baseball,softball} diamond{,s}|running track{,s}",
     "industrial": "industrial {zone,site,complex,estate}{,s}|industrial land|warehouse{,s}",
     "commercial": "shopping {centre,center,mall}{,s}|retail area{,s}",
     "residential": "residential {zone,district,neighborhood,neighbourhood,block,land}{,s}|suburb{,s}|"
@@ -129,8 +133,13 @@ ALSO = {
     "dam": "weir{,s}",
     "canal": "irrigation canal{,s}",
     "farm_building": "barn{,s}",
+    "farmyard": "feedlot{,s}|cattle pen{,s}|stockyard{,s}",
+    "industrial_building": "workshop{,s}",
+    "salt_pond": "salt pan{,s}",
+    "wastewater": "{waste water,wastewater,sewage} treatment plant{,s}|sewage plant{,s}",
+    "substation": "{electricity,power} substation{,s}|substation{,s}",
     "swimming_pool": "pool{,s}",
-    "school": "campus|campuses|university",
+    "school": "{,university }campus|campuses|university|teaching building{,s}",
     "greenhouse": "glasshouse{,s}",
     "landfill": "dump{,s}",
     "construction": "construction area{,s}",
@@ -197,7 +206,8 @@ def _add(group: Group, concept: str, forms: Iterable[str]) -> None:
 
 COUNTS: Mapping[str, tuple[int, int]] = {
     "a": (1, 1), "an": (1, 1), "one": (1, 1), "a single": (1, 1), "two": (2, 2), "a couple of": (2, 2), "a pair of": (2, 2),
-    "three": (3, 3), "four": (4, 4), "five": (5, 5), "a few": (3, 5), "several": (6, 15), "many": (16, 10_000),
+    "three": (3, 3), "four": (4, 4), "five": (5, 5), "six": (6, 6), "seven": (7, 7), "eight": (8, 8), "nine": (9, 9),
+    "ten": (10, 10), "a few": (3, 5), "several": (6, 15), "many": (16, 10_000),
     "numerous": (16, 10_000), "dozens of": (24, 10_000), "countless": (50, 10_000), "lots of": (16, 10_000),
 }  # fmt: skip
 """Words for numbers of things, with the numbers that they mean."""
@@ -245,6 +255,20 @@ def _fill() -> None:
 
 
 _fill()
+MISSPELT: Mapping[str, str] = {
+    wrong: right
+    for right, wrongs in {
+        "forest": "forrest forst foreset", "forests": "forrests", "building": "buidling buiding bulding buliding biulding",
+        "buildings": "buidlings buidings buldings bulidings biuldings buildngs", "residential": "residental residencial",
+        "vegetation": "vegatation vegetaion vegitation", "grassland": "grasland", "desert": "dessert", "area": "aera",
+        "mountain": "moutain mountian", "mountains": "moutains mountians", "vineyards": "vinyards", "farmland": "framland",
+        "railway": "raiway", "airport": "airpot", "bridge": "brigde", "river": "riever", "field": "feild", "fields": "feilds",
+        "meadow": "medow", "meadows": "medows", "harbor": "habor", "stadium": "staduim", "neighborhood": "neighbourhod",
+        "industrial": "industral", "scattered": "scatterd", "surrounded": "surounded",
+    }.items()
+    for wrong in wrongs.split()
+}  # fmt: skip
+"""How people write words of the lexicon."""
 _LONGEST: dict[str, int] = {}
 for _form in _FORMS:
     _LONGEST[_form[0]] = max(_LONGEST.get(_form[0], 0), len(_form))
@@ -269,7 +293,7 @@ _VOCABULARY = frozenset(w for form in _FORMS for w in form)
 LOCATION = re.compile(
     r"(?:\b(?:in|to|at|along|near|on|towards?|across|over|from|throughout) )?\bthe (?:far |very )?"
     r"(?P<where>(?:north|south)(?:-? ?(?:eastern|western|east|west)|ern)?|eastern|western|east|west|cent(?:re|er)|central|"
-    r"middle|left|right|upper|lower|top|bottom)"
+    r"middle|(?:upper|lower|top|bottom)[- ](?:left|right)|left|right|upper|lower|top|bottom)"
     r"(?: (?:parts?|corner|half|side|edge|quarter|end|third|section))?\b"
 )
 SIDES = {"left": "west", "right": "east", "upper": "north", "top": "north", "lower": "south", "bottom": "south",
@@ -278,7 +302,8 @@ SIDES = {"left": "west", "right": "east", "upper": "north", "top": "north", "low
 
 def place(words: str) -> str:
     """A part of the tile in one form: "north-eastern" and "northeast" are "north-east", "left" is "west"."""
-    if words in SIDES:
-        return SIDES[words]
+    parts = re.split("[- ]", words)
+    if all(w in SIDES for w in parts):
+        return "-".join(SIDES[w] for w in parts)
     plain = words.replace("ern", "").replace(" ", "-")
     return re.sub(r"^(north|south)-?(east|west)$", r"\1-\2", plain)
