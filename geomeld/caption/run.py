@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from geomeld import signals
 from geomeld.caption.config import CaptionConfig
+from geomeld.caption.evaluators import Evaluator, identity_of, open_evaluator
 from geomeld.caption.graph import caption_chunk, caption_graph
 from geomeld.caption.ledger import Ledger, code_hash, key_of, settings_of
 from geomeld.caption.table import NAME as TABLE
@@ -50,6 +51,8 @@ class Summary:
     """Tiles without a record, with the reason."""
     examples: dict[int, str]
     """The first few captions by tile."""
+    evaluator: dict[str, Any] = field(default_factory=dict)
+    """Of a contrastive model: its weights, and what it proved and counts for by ground sampling distance."""
 
 
 def caption_dataset(
@@ -68,12 +71,13 @@ def caption_dataset(
         raise DatasetError(f"{path} holds no tiles; build some first.")
     with _alone(dataset.path):
         remove_partials(dataset.path)
-        note = dataset.path / NOTE
-        if note.exists() and json.loads(note.read_text()) == _identity(dataset, config, wanted):
-            return _summary_of(dataset.path)
+        note, evaluator = dataset.path / NOTE, open_evaluator(config, dataset)
+        ranked_by = identity_of(evaluator)
+        if note.exists() and json.loads(note.read_text()) == _identity(dataset, config, wanted, ranked_by):
+            return replace(_summary_of(dataset.path), evaluator=ranked_by)
         count, captions = _Counts(), dict[int, str | None]()
         with Ledger(dataset.path / LEDGER) as ledger, atomic(dataset.path / TABLE) as file:
-            rows = iter(_bar(_captioned(dataset, wanted, config, ledger, workers), len(wanted)))
+            rows = iter(_bar(_captioned(dataset, wanted, config, evaluator, ledger, workers), len(wanted)))
             with table_writer(file) as table:
                 while group := list(islice(rows, GROUP)):
                     append_rows(table, group)
@@ -84,8 +88,8 @@ def caption_dataset(
                 raise CaptionError(f"No tile of {path} got a caption: {reasons[0][0] if reasons else 'no signals'}.")
         update_metadata(dataset.path, {t: {"caption": text} for t, text in captions.items()})
         if not count.failures:  # a later run looks at failed tiles again
-            write_atomically(note, json.dumps(_identity(open_dataset(path), config, wanted)).encode())
-        return count.summary()
+            write_atomically(note, json.dumps(_identity(open_dataset(path), config, wanted, ranked_by)).encode())
+        return replace(count.summary(), evaluator=ranked_by)
 
 
 @contextmanager
@@ -98,11 +102,14 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _identity(dataset: Dataset, config: CaptionConfig, wanted: Sequence[int]) -> dict[str, Any]:
+def _identity(
+    dataset: Dataset, config: CaptionConfig, wanted: Sequence[int], ranked_by: dict[str, Any]
+) -> dict[str, Any]:
     """What captions in a folder depend on, the shards as they are included."""
     digest = hashlib.blake2b(json.dumps(list(wanted)).encode(), digest_size=16).hexdigest()
     shards = {s.name: load_index(s).sha256 for s in dataset.shards}
-    return {"settings": settings_of(config), "code": code_hash(), "tiles": digest, "shards": shards}
+    made = {"settings": settings_of(config), "evaluator": ranked_by, "code": code_hash()}
+    return {**made, "tiles": digest, "shards": shards}
 
 
 def _bar(rows: Iterator[Row], total: int) -> tqdm:
@@ -110,21 +117,26 @@ def _bar(rows: Iterator[Row], total: int) -> tqdm:
 
 
 def _captioned(
-    dataset: Dataset, wanted: Sequence[int], config: CaptionConfig, ledger: Ledger, workers: int
+    dataset: Dataset,
+    wanted: Sequence[int],
+    config: CaptionConfig,
+    evaluator: Evaluator,
+    ledger: Ledger,
+    workers: int,
 ) -> Iterator[Row]:
     """The rows of all tiles, in order; what is new goes into the ledger chunk by chunk."""
-    graph = caption_graph()
+    graph, ranked_by = caption_graph(evaluator), identity_of(evaluator)
     chunks = [wanted[i : i + config.chunk] for i in range(0, len(wanted), config.chunk)]
     measure = in_order(partial(_measure, dataset), chunks, min(workers, len(chunks)), preload=(__name__,))
     for chunk, measured in zip(chunks, measure, strict=True):
-        keys = [None if isinstance(m, str) else key_of(m, config) for m in measured]
+        keys = [None if isinstance(m, str) else key_of(m, config, ranked_by) for m in measured]
         known = {k: ledger.record(k) for k in keys if k is not None}
         todo = [i for i, k in enumerate(keys) if k is not None and known[k] is None]
         errors: dict[int, str | None] = {i: m for i, m in enumerate(measured) if isinstance(m, str)}
         if todo:
             state = caption_chunk(graph, [measured[i] for i in todo], config)  # type: ignore[misc]
             errors |= dict(zip(todo, state["errors"], strict=True))
-            new = {keys[i]: _signed(state["records"][slot], config, keys[i]) for slot, i in enumerate(todo)}
+            new = {keys[i]: _signed(state["records"][slot], config, ranked_by, keys[i]) for slot, i in enumerate(todo)}
             ledger.append((k, r) for k, r in new.items() if k is not None and r is not None)
             known |= {k: r for k, r in new.items() if k is not None}
         for i, (tile_id, m, key) in enumerate(zip(chunk, measured, keys, strict=True)):
@@ -132,13 +144,15 @@ def _captioned(
             yield Row(tile_id, None if isinstance(m, str) else m, record, errors.get(i))
 
 
-def _signed(record: dict[str, Any] | None, config: CaptionConfig, key: str | None) -> dict[str, Any] | None:
+def _signed(
+    record: dict[str, Any] | None, config: CaptionConfig, ranked_by: dict[str, Any], key: str | None
+) -> dict[str, Any] | None:
     """The record with what made it."""
     if record is None:
         return None
     made = {
         "writer": config.writer,
-        "evaluator": config.evaluator,
+        "evaluator": {"name": config.evaluator, **ranked_by} if ranked_by else config.evaluator,
         "seed": config.seed,
         "code": code_hash(),
         "key": key,

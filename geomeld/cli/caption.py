@@ -18,6 +18,9 @@ class Options:
     """Folder of the dataset."""
     writer: Literal["template", "noisy-template"] = "template"
     """Who drafts: the grounded grammar, or the same with injected errors (to measure the verifier)."""
+    evaluator: str = "signals"
+    """Who ranks: signals, random (a control), openclip:NAME, openclip:NAME:FILE or geomeld:FOLDER; openclip knows
+    RemoteCLIP-ViT-L-14, GeoRSCLIP-ViT-L-14, SkyCLIP-ViT-L-14 and every architecture of open_clip."""
     candidates: int = 4
     """Drafts per tile."""
     error_rate: float = 0.3
@@ -30,6 +33,8 @@ class Options:
     """Processes that measure signals."""
     show: int | None = None
     """Print caption, claims and evidence of one tile (by its id) instead."""
+    evaluate: Path | None = None
+    """Write the quality report to this folder instead: captions of a simulated dataset against its truth."""
     draw: bool = False
     """Print the graph of agents (Mermaid) instead."""
     json: bool = False
@@ -66,8 +71,18 @@ def main(argv: list[str]) -> int:
     gc.freeze()
     gc.enable()
     config = CaptionConfig(
-        writer=options.writer, candidates=options.candidates, error_rate=options.error_rate, seed=options.seed
+        writer=options.writer,
+        evaluator=options.evaluator,
+        candidates=options.candidates,
+        error_rate=options.error_rate,
+        seed=options.seed,
     )
+    if options.evaluate is not None:
+        from geomeld.cli.caption_quality import print_report, report
+
+        found = report(options.dataset, config, options.evaluate, options.limit)
+        print(json.dumps(found["gates"])) if options.json else print_report(found, options.evaluate)
+        return 0
     summary = caption_dataset(options.dataset, config, limit=options.limit, workers=options.workers)
     if options.json:
         print(json.dumps(to_json(summary)))
@@ -80,6 +95,10 @@ def _print_summary(summary: Any) -> None:
     print(f"{summary.tiles} tiles: " + ", ".join(f"{n} {s}" for s, n in sorted(summary.statuses.items())))
     edits = ", ".join(f"{rule} {n}" for rule, n in summary.edits.items())
     print(f"{summary.claims:.1f} claims per caption; edits by rule: {edits or 'none'}")
+    for gsd, test in summary.evaluator.get("tests", {}).items():
+        auc = "no AUC" if test["auc"] is None else f"AUC {test['auc']:.2f}"
+        counts = f"counts {test['weight']:.2f} of a score" if test["weight"] else "counts for nothing"
+        print(f"evaluator at {gsd}: {auc} of matched against shuffled pairs on {test['tiles']} tiles; it {counts}")
     for tile_id, text in summary.examples.items():
         print(f"  {tile_id}  {text}")
     for tile_id, reason in summary.failures.items():

@@ -14,9 +14,6 @@ from geomeld.modalities import MODALITIES
 from geomeld.signals.map_features import summarise
 from geomeld.sources.simulated import truth as latent
 
-SAME_FROM = 0.35
-"""Share of pixels on which WorldCover and the truth agree at least; a wrong Earth agrees on about a tenth."""
-
 
 def earth_of(dataset: Dataset) -> int:
     """The seed of the simulated Earth that a dataset was built on. Raises UsageError for any other dataset: nobody
@@ -53,12 +50,3 @@ def true_signals(tile: Tile, earth: int) -> Signals:
 def _layer(name: str, planes: list[NDArray]) -> Layer:
     values = np.stack(planes).astype(MODALITIES[name].dtype if name == "esa_worldcover" else np.float32)
     return Layer(values, np.ones(values.shape, bool), MODALITIES[name].bands, (), "truth")
-
-
-def is_same_earth(tile: Tile, earth: int) -> bool:
-    """Whether a tile's land-cover map looks like this Earth's; True without such a map."""
-    layer = tile.layers.get("esa_worldcover")
-    if layer is None or not layer.valid.any():
-        return True
-    there = latent.truth(earth, tile.grid).land_cover
-    return float((there == layer.values[0])[layer.valid[0]].mean()) >= SAME_FROM

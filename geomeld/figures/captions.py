@@ -12,14 +12,18 @@ _GRAVITY = ("supported", "unverifiable", "unsupported", "contradicted")
 def caption_html(record: Mapping[str, Any]) -> str:
     """The caption of a record (core `Caption` as JSON) with each claim marked by its verdict, and a table of claims,
     rules and measured values underneath."""
-    verdicts = record.get("verdicts", [])
-    marked = _marked(record["text"], record.get("claims", []), _worst(verdicts))
+    marked = marked_caption(record)
     edits = "".join(
         f"<li><code>{escape(e['rule'])}</code> {escape(e['before'])} &rarr; {escape(e['after'])}</li>"
         for e in record.get("edits", [])
     )
     changed = f"<details><summary>{len(record['edits'])} edits</summary><ul>{edits}</ul></details>" if edits else ""
     return f"<blockquote>{marked}</blockquote>{_evidence(record)}{changed}"
+
+
+def marked_caption(record: Mapping[str, Any]) -> str:
+    """The text of a record with each claim in the colour of its worst verdict, as HTML."""
+    return _marked(record["text"], record.get("claims", []), _worst(record.get("verdicts", [])))
 
 
 def _worst(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from geomeld.caption.config import CaptionConfig
 from geomeld.caption.facts import Fact, facts_of
 from geomeld.caption.plan import Plan, plan_of
 from geomeld.caption.quality.judge import assertions
-from geomeld.caption.quality.tally import content, is_true
+from geomeld.caption.quality.tally import Place, content, invented, is_true
 from geomeld.caption.repair import repair
 from geomeld.caption.rules import conflicts, verify
 from geomeld.caption.writers import template
@@ -23,14 +23,6 @@ OF_FORM = frozenset(("truncation", "empty"))
 """Errors that leave no plain sentence; all others say something false, or something that no caption says."""
 EXAMPLES = 3
 """Failures kept per type."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One tile: what was measured, and what is so."""
-
-    measured: Signals
-    truth: Signals
 
 
 @dataclass
@@ -47,6 +39,8 @@ class Outcome:
     """Repaired in place, to a sentence that is true."""
     rewritten: int = 0
     """Given up, and a true sentence written instead."""
+    known: int = 0
+    """Repaired, in place or by another sentence, to one that says nothing but what is true or measured."""
     claims: int = 0
     """True claims beside the error, in captions repaired in place."""
     lost: int = 0
@@ -64,6 +58,7 @@ class Outcome:
             "located": self.located / made,
             "repaired": (self.edited + self.rewritten) / made,
             "repaired in place": self.edited / made,
+            "repaired, sensors' errors apart": self.known / made,
             "over-correction": self.lost / max(self.claims, 1),
             "missed": self.missed,
         }
@@ -90,7 +85,7 @@ class Injections:
         """Everything, with all types together under "all"."""
         whole = Outcome()
         for outcome in self.types.values():
-            for name in ("made", "harmless", "detected", "located", "edited", "rewritten", "claims", "lost"):
+            for name in ("made", "harmless", "detected", "located", "edited", "rewritten", "known", "claims", "lost"):
                 setattr(whole, name, getattr(whole, name) + getattr(outcome, name))
         return {
             "places": self.places,
@@ -171,6 +166,7 @@ def _follow(
     good = is_true(final, place.truth)
     outcome.edited += good and repaired is not None
     outcome.rewritten += good and repaired is None
+    outcome.known += bool(final) and not _conflicts(final, place.measured) and not _invents(final, place)
     if repaired is not None:
         beside = [(c.concept, c.negated) for c in extract(text) if c.end <= start or c.start >= end]
         kept = Counter(content(draft)) & Counter(beside)
@@ -194,6 +190,12 @@ def _follow(
 
 def _conflicts(text: str, measured: Signals) -> list[Verdict]:
     return conflicts(verify(text, extract(text), measured))
+
+
+def _invents(text: str, place: Place) -> bool:
+    return bool(invented(text, place.truth, place.measured)) or any(
+        a.facet == "style" and a.true is False for a in assertions(text, place.truth)
+    )
 
 
 def _is_located(text: str, found: Sequence[Verdict], start: int, end: int) -> bool:

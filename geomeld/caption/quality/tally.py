@@ -6,8 +6,16 @@ from dataclasses import dataclass, field
 
 from geomeld.caption.claims import extract
 from geomeld.caption.lexicon import GROUP_OF
-from geomeld.caption.quality.judge import FACETS, RELIEF, RELIEF_WORD, WATERS, assertions, is_told, salient
+from geomeld.caption.quality.judge import FACETS, RELIEF, RELIEF_WORD, WATERS, Assertion, assertions, is_told, salient
 from geomeld.core.caption import Signals
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One tile: what was measured, and what is so."""
+
+    measured: Signals
+    truth: Signals
 
 
 @dataclass
@@ -21,6 +29,8 @@ class Tally:
     true: Counter[str] = field(default_factory=Counter)
     """By facet."""
     false: Counter[str] = field(default_factory=Counter)
+    invented: Counter[str] = field(default_factory=Counter)
+    """Of the false ones those that no measurement supports either; the others repeat an error of the sensors."""
     unknown: Counter[str] = field(default_factory=Counter)
     style: int = 0
     """Things that no caption says: hedges, talk of pictures, stories."""
@@ -35,9 +45,10 @@ class Tally:
     reliefs: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(class said, class there)."""
 
-    def add(self, text: str, truth: Signals) -> None:
+    def add(self, text: str, truth: Signals, measured: Signals) -> None:
         """Count one caption of a place."""
         said = assertions(text, truth)
+        self.invented.update(a.facet for a in invented(text, truth, measured))
         self.captions += 1
         self.empty += not text
         self.style += sum(a.facet == "style" and a.true is False for a in said)
@@ -79,6 +90,7 @@ class Tally:
             "assertions": float(true + false),
             "assertion precision": precision,
             "hallucination rate": _share(false, true + false),
+            "invented": _share(sum(self.invented.values()), true + false),
             "captions with a false assertion": _share(self.faulty, self.captions),
             "style faults per caption": _share(self.style, self.captions),
             "empty captions": _share(self.empty, self.captions),
@@ -92,7 +104,7 @@ class Tally:
     def facets(self) -> dict[str, dict[str, float]]:
         """True, false and share false per facet."""
         return {
-            f: {"true": float(self.true[f]), "false": float(self.false[f]),
+            f: {"true": float(self.true[f]), "false": float(self.false[f]), "invented": float(self.invented[f]),
                 "share false": _share(self.false[f], self.true[f] + self.false[f])}
             for f in FACETS if self.true[f] + self.false[f]
         }  # fmt: skip
@@ -116,12 +128,22 @@ def f1_of(text: str, truth: Signals) -> float:
     return _harmonic(precision, coverage)
 
 
-def tally(captions: Iterable[tuple[str, Signals]]) -> Tally:
-    """The tally of (caption, truth) pairs."""
+def tally(captions: Iterable[tuple[str, Place]]) -> Tally:
+    """The tally of captions of places."""
     out = Tally()
-    for text, truth in captions:
-        out.add(text, truth)
+    for text, place in captions:
+        out.add(text, place.truth, place.measured)
     return out
+
+
+def invented(text: str, truth: Signals, measured: Signals) -> list[Assertion]:
+    """Assertions about the place that are false, and false of the measurements too: what a sensor shows that is not
+    there is no invention of the writer."""
+    shown = {(a.facet, a.start) for a in assertions(text, measured) if a.true}
+    return [
+        a for a in assertions(text, truth)
+        if a.true is False and a.facet != "style" and (a.facet, a.start) not in shown
+    ]  # fmt: skip
 
 
 def is_true(text: str, truth: Signals) -> bool:
@@ -151,4 +173,4 @@ def _harmonic(a: float, b: float) -> float:
     return 2 * a * b / (a + b) if a + b else 0.0
 
 
-__all__ = ["Tally", "content", "f1_of", "is_true", "matrix", "tally"]
+__all__ = ["Place", "Tally", "content", "f1_of", "invented", "is_true", "matrix", "tally"]
