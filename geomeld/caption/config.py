@@ -1,8 +1,9 @@
 """CaptionConfig: how captions are written, ranked and verified."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from geomeld.caption.endpoint import Endpoint
 from geomeld.core.errors import ConfigError
 
 _EVALUATORS = {("signals", False), ("random", False), ("openclip", True), ("geomeld", True)}
@@ -13,8 +14,9 @@ _EVALUATORS = {("signals", False), ("random", False), ("openclip", True), ("geom
 class CaptionConfig:
     """Settings of a caption run; part of every record's provenance."""
 
-    writer: Literal["template", "noisy-template"] = "template"
-    """Who drafts: the grounded grammar, or the same with injected errors (to measure the verifier)."""
+    writer: Literal["template", "noisy-template", "openai", "tags", "recorded"] = "template"
+    """Who drafts: the grounded grammar, the same with injected errors (to measure the verifier), a model behind an
+    OpenAI-compatible endpoint, map features strung together (a baseline), or a file."""
     evaluator: str = "signals"
     """Who ranks: "signals" (agreement of claims with what was measured), "random" (a control), "openclip:NAME",
     "openclip:NAME:FILE" or "geomeld:FOLDER" (a contrastive model beside the signals; the paper's is
@@ -23,6 +25,10 @@ class CaptionConfig:
     """Drafts per tile (the paper says multiple and gives no number)."""
     error_rate: float = 0.3
     """Share of drafts that the noisy writer spoils."""
+    endpoint: Endpoint = field(default_factory=Endpoint)
+    """Of the openai writer."""
+    recorded: str = ""
+    """File of the recorded writer: lines of {"tile_id": 1, "text": "..."}."""
     seed: int = 0
     """Of every draw."""
     chunk: int = 64

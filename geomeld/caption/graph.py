@@ -11,12 +11,15 @@ from geomeld.caption.agents.verification import finalize, unfinished, verificati
 from geomeld.caption.config import CaptionConfig
 from geomeld.caption.evaluators import Evaluator, by_signals
 from geomeld.caption.state import ChunkState
+from geomeld.caption.writers.author import Author
 from geomeld.core.config import to_json
 from geomeld.core.errors import MissingExtra
 
 
-def caption_graph(evaluator: Evaluator = by_signals.rank) -> Any:
-    """The compiled LangGraph graph over a ChunkState. Raises MissingExtra without langgraph."""
+def caption_graph(evaluator: Evaluator = by_signals.rank, author: Author | None = None) -> Any:
+    """The compiled LangGraph graph over a ChunkState; `author` drafts instead of the configured writer.
+
+    Raises MissingExtra without langgraph."""
     # A stray environment variable must not ship prompts to a tracing service.
     os.environ["LANGSMITH_TRACING"] = os.environ["LANGCHAIN_TRACING_V2"] = "false"
     try:
@@ -25,7 +28,7 @@ def caption_graph(evaluator: Evaluator = by_signals.rank) -> Any:
         raise MissingExtra("Captions need langgraph; install it with: pip install 'geomeld[caption]'") from None
     graph = StateGraph(ChunkState)
     graph.add_node("orchestrator", orchestrate)
-    graph.add_node("captioner", caption)
+    graph.add_node("captioner", partial(caption, author=author))
     graph.add_node("evaluator", partial(evaluate, rank=evaluator))
     graph.add_node("verification", verification)
     graph.add_node("finalize", finalize)
@@ -47,6 +50,7 @@ def caption_chunk(graph: Any, signals: list[dict[str, Any]], config: CaptionConf
         "signals": signals,
         "records": [None] * len(signals),
         "errors": [None] * len(signals),
+        "notes": [[] for _ in signals],
         "round": 0,
     }
     return graph.invoke(state, {"recursion_limit": 25})

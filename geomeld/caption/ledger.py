@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from geomeld.caption.config import CaptionConfig
+from geomeld.caption.writers import shape_of
 from geomeld.core.config import to_json
 
 KEY_AT = slice(len('{"key": "'), len('{"key": "') + 32)
@@ -75,8 +76,10 @@ def key_of(signals: Mapping[str, Any], config: CaptionConfig, ranked_by: Mapping
 
 
 def settings_of(config: CaptionConfig) -> dict[str, Any]:
-    """The settings that change captions; how many tiles share a run of the graph does not."""
-    return {k: v for k, v in to_json(config).items() if k != "chunk"}
+    """The settings that change captions; how many tiles share a run of the graph, and where a model is served, do
+    not."""
+    plain = {k: v for k, v in to_json(config).items() if k not in ("chunk", "endpoint", "recorded")}
+    return {**plain, **shape_of(config)}
 
 
 @cache

@@ -3,8 +3,9 @@
 import fcntl
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,8 +20,11 @@ from geomeld.caption.config import CaptionConfig
 from geomeld.caption.evaluators import Evaluator, identity_of, open_evaluator
 from geomeld.caption.graph import caption_chunk, caption_graph
 from geomeld.caption.ledger import Ledger, code_hash, key_of, settings_of
+from geomeld.caption.state import ChunkState
 from geomeld.caption.table import NAME as TABLE
 from geomeld.caption.table import Row, append_rows, read_captions, table_writer
+from geomeld.caption.writers import open_author
+from geomeld.caption.writers.author import Author
 from geomeld.core.config import to_json
 from geomeld.core.errors import CaptionError, DatasetError
 from geomeld.core.pool import in_order
@@ -33,6 +37,8 @@ NOTE = ".captions.json"
 """Says of what the captions of a folder were made, once they are complete."""
 GROUP = 512
 """Rows per group of the table: its bytes do not depend on how many tiles share a run of the graph."""
+CHUNKS = 4
+"""Chunks that an author writes at the same time, so that the last answers of one keep nobody waiting."""
 EXAMPLES = 5
 """Captions that a summary shows."""
 
@@ -53,6 +59,8 @@ class Summary:
     """The first few captions by tile."""
     evaluator: dict[str, Any] = field(default_factory=dict)
     """Of a contrastive model: its weights, and what it proved and counts for by ground sampling distance."""
+    author: dict[str, Any] = field(default_factory=dict)
+    """Of a model that writes: requests, stored answers, tokens and cost of this run, and what its server can do."""
 
 
 def caption_dataset(
@@ -76,8 +84,12 @@ def caption_dataset(
         if note.exists() and json.loads(note.read_text()) == _identity(dataset, config, wanted, ranked_by):
             return replace(_summary_of(dataset.path), evaluator=ranked_by)
         count, captions = _Counts(), dict[int, str | None]()
-        with Ledger(dataset.path / LEDGER) as ledger, atomic(dataset.path / TABLE) as file:
-            rows = iter(_bar(_captioned(dataset, wanted, config, evaluator, ledger, workers), len(wanted)))
+        with (
+            open_author(config, dataset) as author,
+            Ledger(dataset.path / LEDGER) as ledger,
+            atomic(dataset.path / TABLE) as file,
+        ):
+            rows = iter(_bar(_captioned(dataset, wanted, config, evaluator, author, ledger, workers), len(wanted)))
             with table_writer(file) as table:
                 while group := list(islice(rows, GROUP)):
                     append_rows(table, group)
@@ -89,7 +101,7 @@ def caption_dataset(
         update_metadata(dataset.path, {t: {"caption": text} for t, text in captions.items()})
         if not count.failures:  # a later run looks at failed tiles again
             write_atomically(note, json.dumps(_identity(open_dataset(path), config, wanted, ranked_by)).encode())
-        return replace(count.summary(), evaluator=ranked_by)
+        return replace(count.summary(), evaluator=ranked_by, author=author.summary() if author else {})
 
 
 @contextmanager
@@ -121,35 +133,90 @@ def _captioned(
     wanted: Sequence[int],
     config: CaptionConfig,
     evaluator: Evaluator,
+    author: Author | None,
     ledger: Ledger,
     workers: int,
 ) -> Iterator[Row]:
     """The rows of all tiles, in order; what is new goes into the ledger chunk by chunk."""
-    graph, ranked_by = caption_graph(evaluator), identity_of(evaluator)
+    graph, ranked_by = caption_graph(evaluator, author), identity_of(evaluator)
     chunks = [wanted[i : i + config.chunk] for i in range(0, len(wanted), config.chunk)]
     measure = in_order(partial(_measure, dataset), chunks, min(workers, len(chunks)), preload=(__name__,))
-    for chunk, measured in zip(chunks, measure, strict=True):
-        keys = [None if isinstance(m, str) else key_of(m, config, ranked_by) for m in measured]
-        known = {k: ledger.record(k) for k in keys if k is not None}
-        todo = [i for i, k in enumerate(keys) if k is not None and known[k] is None]
-        errors: dict[int, str | None] = {i: m for i, m in enumerate(measured) if isinstance(m, str)}
-        if todo:
-            state = caption_chunk(graph, [measured[i] for i in todo], config)  # type: ignore[misc]
-            errors |= dict(zip(todo, state["errors"], strict=True))
-            new = {keys[i]: _signed(state["records"][slot], config, ranked_by, keys[i]) for slot, i in enumerate(todo)}
-            ledger.append((k, r) for k, r in new.items() if k is not None and r is not None)
-            known |= {k: r for k, r in new.items() if k is not None}
-        for i, (tile_id, m, key) in enumerate(zip(chunk, measured, keys, strict=True)):
-            record = known[key] if key is not None else None
-            yield Row(tile_id, None if isinstance(m, str) else m, record, errors.get(i))
+    threads, flying = ThreadPoolExecutor(CHUNKS), deque[_Chunk]()
+    work = partial(caption_chunk, graph)
+    start = partial(threads.submit, work) if author else partial(_at_once, work)
+    try:
+        for chunk, measured in zip(chunks, measure, strict=True):
+            flying.append(_begun(chunk, measured, config, ranked_by, ledger, start))
+            while len(flying) > (CHUNKS if author else 0):
+                yield from _ended(flying.popleft(), config, ranked_by, ledger)
+        while flying:
+            yield from _ended(flying.popleft(), config, ranked_by, ledger)
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Tiles on their way through the graph."""
+
+    tile_ids: Sequence[int]
+    measured: list[dict[str, Any] | str]
+    keys: list[str | None]
+    known: dict[str, dict[str, Any] | None]
+    """Records that the ledger has, by key."""
+    todo: list[int]
+    """Positions of the tiles that it lacks ..."""
+    state: Future[ChunkState] | None
+    """... and what becomes of those."""
+
+
+def _begun(
+    tile_ids: Sequence[int],
+    measured: list[dict[str, Any] | str],
+    config: CaptionConfig,
+    ranked_by: dict[str, Any],
+    ledger: Ledger,
+    start: Callable[..., Future[ChunkState]],
+) -> _Chunk:
+    keys = [None if isinstance(m, str) else key_of(m, config, ranked_by) for m in measured]
+    known = {k: ledger.record(k) for k in keys if k is not None}
+    todo = [i for i, k in enumerate(keys) if k is not None and known[k] is None]
+    state = start([measured[i] for i in todo], config) if todo else None
+    return _Chunk(tile_ids, measured, keys, known, todo, state)
+
+
+def _ended(chunk: _Chunk, config: CaptionConfig, ranked_by: dict[str, Any], ledger: Ledger) -> Iterator[Row]:
+    """The rows of a chunk; its new records are in the ledger before the first of them."""
+    errors: dict[int, str | None] = {i: m for i, m in enumerate(chunk.measured) if isinstance(m, str)}
+    known = dict(chunk.known)
+    if chunk.state is not None:
+        state = chunk.state.result()
+        errors |= dict(zip(chunk.todo, state["errors"], strict=True))
+        for slot, i in enumerate(chunk.todo):
+            record, key = state["records"][slot], chunk.keys[i]
+            if record is not None and key is not None:
+                known[key] = _signed(record, config, ranked_by, key, state["notes"][slot])
+        ledger.append((key, r) for i in chunk.todo if (key := chunk.keys[i]) and (r := known[key]) is not None)
+    for i, (tile_id, measured, key) in enumerate(zip(chunk.tile_ids, chunk.measured, chunk.keys, strict=True)):
+        record = known[key] if key is not None else None
+        yield Row(tile_id, None if isinstance(measured, str) else measured, record, errors.get(i))
+
+
+def _at_once(work: Callable[..., ChunkState], *arguments: Any) -> Future[ChunkState]:
+    """Like `Executor.submit`, without a thread."""
+    done: Future[ChunkState] = Future()
+    done.set_result(work(*arguments))
+    return done
 
 
 def _signed(
-    record: dict[str, Any] | None, config: CaptionConfig, ranked_by: dict[str, Any], key: str | None
-) -> dict[str, Any] | None:
+    record: dict[str, Any],
+    config: CaptionConfig,
+    ranked_by: dict[str, Any],
+    key: str,
+    notes: list[dict[str, Any]],
+) -> dict[str, Any]:
     """The record with what made it."""
-    if record is None:
-        return None
     made = {
         "writer": config.writer,
         "evaluator": {"name": config.evaluator, **ranked_by} if ranked_by else config.evaluator,
@@ -157,7 +224,8 @@ def _signed(
         "code": code_hash(),
         "key": key,
     }
-    return {**record, "provenance": {**record["provenance"], **made}}
+    answers = {"answers": notes} if notes else {}
+    return {**record, "provenance": {**record["provenance"], **made, **answers}}
 
 
 def _measure(dataset: Dataset, chunk: Sequence[int]) -> list[dict[str, Any] | str]:

@@ -15,6 +15,8 @@ class ChunkState(TypedDict, total=False):
     """`Plan`s: what must, may and must not be said, and from which angles."""
     candidates: list[list[dict[str, Any]]]
     """`Draft`s."""
+    notes: list[list[dict[str, Any]]]
+    """What a model's answers have to say of themselves, per round: for the record's provenance."""
     scores: list[list[dict[str, Any]]]
     """The score table, best candidate first."""
     records: list[dict[str, Any] | None]

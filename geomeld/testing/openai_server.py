@@ -184,7 +184,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def grounded(prompt: str, seed: int, which: int) -> str:
     """A sentence from the measurements in a prompt, by seed and number."""
     payload = json.loads(re.search(r"^\{.*\}$", prompt, re.MULTILINE)[0])  # type: ignore[index]
-    covers = [c[0] for c in payload.get("land_cover", [])] or ["open land"]
+    # Snow on tiles of random pixels is contradicted by their spectrum.
+    covers = [c[0] for c in payload.get("land_cover", []) if c[0] != "snow"] or ["open land"]
     rest = [*covers[1:3], *payload.get("objects", [])[:1]]
     tail = f" with some {' and '.join(rest)}" if rest else ""
     sentence = FRAMES[(seed + which) % len(FRAMES)].format(covers[0], tail)

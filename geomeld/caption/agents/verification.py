@@ -9,7 +9,7 @@ from geomeld.caption.config import CaptionConfig
 from geomeld.caption.facts import Fact
 from geomeld.caption.plan import Plan
 from geomeld.caption.repair import repair
-from geomeld.caption.rules import conflicts, verify
+from geomeld.caption.rules import verify
 from geomeld.caption.state import ChunkState
 from geomeld.caption.writers import template
 from geomeld.core.caption import Caption, Score, Signals
@@ -66,14 +66,14 @@ def order(scores: Sequence[Score]) -> list[Score]:
 
 
 def _fallback(state: ChunkState, slot: int, config: CaptionConfig) -> dict[str, Any]:
-    """The first grounded sentence without a conflict, from ever fewer facts; "failed" where nothing can be said."""
+    """The first grounded sentence that rules accept or can mend, from ever fewer facts; "failed" where none is."""
     signals, facts = signals_at(state, slot), facts_at(state, slot)
     plan = from_json(Plan, state["plans"][slot])
     candidates, scores = state["candidates"][slot], [from_json(Score, s) for s in state["scores"][slot]]
     for draft in _plain(signals, facts, plan, config):
-        if not conflicts(verify(draft.text, extract(draft.text), signals)):
-            first = to_json(draft)
-            return _record(signals, draft.text, "fallback", first, [], candidates, scores, state["round"])
+        text, edits = repair(draft.text, signals)
+        if text is not None:
+            return _record(signals, text, "fallback", to_json(draft), edits, candidates, scores, state["round"])
     nothing = {"text": "", "angle": "", "frame": "", "error": ""}
     return _record(signals, "", "failed", nothing, [], candidates, scores, state["round"])
 
