@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 from geomeld.batch import WHOLE, Batch, LayerType, Norm, Tokenizer, View, collate
 from geomeld.core.draw import below, draw_words, unit
-from geomeld.core.errors import CorruptFile, DatasetError
+from geomeld.core.errors import ConfigError, CorruptFile, DatasetError
 from geomeld.core.tile import Tile
 
 DIRECTIONS = re.compile(
@@ -46,6 +46,10 @@ class Split:
     very pixels it shares, or single tiles (for datasets that lie within a few cells)."""
     seed: int = 0
     """Seed of the draw; apart from the run's seed, so that runs can be compared on the same held-out tiles."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.held_out <= 1:
+            raise ConfigError(f"split.held_out is {self.held_out}; it is a share between 0 and 1.")
 
     def holds_out(self, tile_id: int, lon: float, lat: float) -> bool:
         """Whether a tile at (lon, lat) degrees is held out of training."""

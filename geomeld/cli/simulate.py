@@ -37,8 +37,8 @@ def main(argv: list[str]) -> int | None:
     """Write the catalogue. Raises UsageError unless exactly one of --anchors and --places is given."""
     options = tyro.cli(Options, args=argv, prog="geomeld simulate", description=__doc__)
     anchors = _anchors(options)
-    if options.days < 1:
-        raise UsageError(f"--days is {options.days}; give at least one day.")
+    if not 1 <= options.days <= 3660:
+        raise UsageError(f"--days is {options.days}; give at least one day, and ten years at most.")
     counts = export(anchors, options.out, seed=options.seed, reach=Reach(days=options.days))
     write_anchors(options.out / ANCHORS_FILE, anchors)
     catalogue = options.out / "catalog.json"

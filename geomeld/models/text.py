@@ -8,6 +8,7 @@ import tokenizers
 import torch
 from torch import Tensor, nn
 
+from geomeld.core.errors import ConfigError
 from geomeld.models.encoder import initialise
 from geomeld.models.transformer import TransformerBlock
 
@@ -16,6 +17,9 @@ PAD = 0
 
 END = 1
 """Token after the last of a caption, so that even an empty text has one."""
+
+BYTES = 256 + 2
+"""Tokens that every tokenizer has: all bytes, PAD and END."""
 
 
 class Tokenizer:
@@ -83,6 +87,15 @@ class TextConfig:
     heads: int = 8
     max_length: int = 128
     """Longest caption, tokens with the end; what is longer is cut."""
+
+    def __post_init__(self) -> None:
+        if self.vocab_size < BYTES:
+            raise ConfigError(f"text.vocab_size is {self.vocab_size}; bytes and marks alone are {BYTES} tokens.")
+        for name in ("width", "depth", "heads", "max_length"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"text.{name} is {getattr(self, name)}; it is at least 1.")
+        if self.width % self.heads:
+            raise ConfigError(f"text.width {self.width} does not divide into {self.heads} heads.")
 
 
 class TextEncoder(nn.Module):

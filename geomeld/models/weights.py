@@ -41,8 +41,16 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> GeoMeldF
     config = _read_config(folder)
     tokenizer = _read_tokenizer(folder)
     state = _read_weights(folder)
-    with torch.device("meta"):
-        model = GeoMeldFM(config, tokenizer)
+    try:
+        with torch.device("meta"):
+            model = GeoMeldFM(config, tokenizer)
+    except ConfigError as error:
+        raise CheckpointError(f"{folder / CONFIG} describes no model: {error}") from error
+    if tokenizer is not None and tokenizer.vocab_size > config.text.vocab_size:
+        raise CheckpointError(
+            f"{folder / TOKENIZER} has {tokenizer.vocab_size} tokens, more than the {config.text.vocab_size} of "
+            f"{folder / CONFIG}. Keep the files of one checkpoint together."
+        )
     _check_weights(folder, state, model.state_dict(), config.size)
     model.load_state_dict(state, assign=True)
     return model.requires_grad_(True).to(device).eval()

@@ -14,6 +14,12 @@ from geomeld.pretrain.optim import OptimConfig
 TILE_PIXELS = round(TILE_METRES / 10)
 """Side of a whole tile in pixels of the encoder's input."""
 
+COUNTS = (
+    *("epochs", "batch_size", "accumulate", "save_every"),
+    *("decoder_width", "decoder_depth", "predictor_width", "predictor_depth"),
+)
+"""Fields that are at least 1 where they are given."""
+
 
 @dataclass(frozen=True)
 class PretrainConfig:
@@ -60,14 +66,32 @@ class PretrainConfig:
         unknown = [t for t in self.targets if t not in MODALITIES]
         if unknown:
             raise ConfigError(f"No modality {', '.join(unknown)}; targets are among {', '.join(MODALITIES)}.")
-        for name in ("epochs", "batch_size", "accumulate", "save_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it is at least 1.")
+        unweighted = sorted(set(self.weights.modality) - set(MODALITIES))
+        if unweighted:
+            raise ConfigError(
+                f"weights.modality names {', '.join(unweighted)}; modalities are {', '.join(MODALITIES)}."
+            )
+        for name in COUNTS:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} is {value}; it is at least 1.")
+        if self.workers < 0:
+            raise ConfigError(f"workers is {self.workers}; give 0 or more threads.")
+        if self.patch < 8 or self.patch % 8:
+            raise ConfigError(f"patch is {self.patch}; it is a multiple of 8 pixels.")
+        if self.predictor_width % 4:
+            raise ConfigError(f"predictor_width is {self.predictor_width}; it is a multiple of 4.")
+        if not 0 <= self.tau <= 1:
+            raise ConfigError(f"tau is {self.tau}; it lies between 0 and 1.")
+        if not -(2**63) <= self.seed < 2**63:
+            raise ConfigError(f"seed is {self.seed}; it is a whole number of 64 bits.")
         side = TILE_PIXELS if self.augment.crop is None else self.augment.crop
         if not 0 < side <= TILE_PIXELS or side % self.patch:
             raise ConfigError(
                 f"Squares of {side} pixels (augment.crop) do not divide into patches of {self.patch}, "
                 f"or are larger than a tile of {TILE_PIXELS}."
             )
+        if side < 2 * self.patch:
+            raise ConfigError(f"A square of {side} pixels is one patch of {self.patch}: none could be hidden.")
         if not 0 < self.mask_ratio < 1:
             raise ConfigError(f"mask_ratio is {self.mask_ratio}; it lies between 0 and 1.")

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from geomeld.batch import Batch
 from geomeld.core.config import to_json
-from geomeld.core.errors import CheckpointError, DatasetError, TrainingError
+from geomeld.core.errors import CheckpointError, DatasetError, TrainingError, UsageError
 from geomeld.core.modality import Timing
 from geomeld.dataset import BandStatistics, Dataset
 from geomeld.dataset.files import atomic, write_atomically
@@ -68,11 +68,11 @@ def pretrain(config: PretrainConfig, dataset: Dataset, out: Path, *, device: str
     Raises DatasetError without usable tiles or captions that the recipe needs, CheckpointError where `out` holds a run
     with another configuration or on other tiles, TrainingError for a loss or gradient that is not finite.
     """
-    where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    where = _device(device)
     train, held_out = _tiles(config, dataset)
     captions = _captions(config, dataset, train)
-    _claim(out, config, dataset, train, captions)
     run = _start(config, dataset, captions, where)
+    _claim(out, config, dataset, train, captions)
     loader = _loader(config, dataset, run.model, train)
     steps = config.epochs * loader.steps_per_epoch
     run.resume(out, where)
@@ -98,6 +98,15 @@ def pretrain(config: PretrainConfig, dataset: Dataset, out: Path, *, device: str
     return Summary(
         steps, len(train), len(held_out), run.log[-1]["loss"], held_out_loss, speed, parameters, len(loader.skipped)
     )
+
+
+def _device(name: str) -> torch.device:
+    """Raises UsageError for a name that there is not, and for a GPU that there is not."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"There is no device {name!r}; give auto, cpu or cuda.")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("torch finds no GPU; give --device cpu, or leave it out.")
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
 def _train_step(

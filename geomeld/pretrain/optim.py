@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from geomeld.core.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class OptimConfig:
@@ -22,6 +24,17 @@ class OptimConfig:
     """Rate at the last step."""
     clip: float | None = None
     """Largest norm of the gradient over all parameters; None leaves it as it is."""
+
+    def __post_init__(self) -> None:
+        for name in ("lr", "weight_decay", "final_lr"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"optim.{name} is {getattr(self, name)}; it is a number not below 0.")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"optim.betas is {self.betas}; each lies between 0 and 1.")
+        if not 0 <= self.warmup <= 1:
+            raise ConfigError(f"optim.warmup is {self.warmup}; it is a share between 0 and 1.")
+        if self.clip is not None and not 0 < self.clip < math.inf:
+            raise ConfigError(f"optim.clip is {self.clip}; it is a norm above 0, or None.")
 
 
 def learning_rate(config: OptimConfig, step: int, steps: int) -> float:

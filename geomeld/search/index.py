@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from geomeld.batch import collate
-from geomeld.core.errors import DatasetError, UsageError
+from geomeld.core.errors import CheckpointError, DatasetError, UsageError
 from geomeld.dataset import Dataset
 from geomeld.dataset.files import atomic, write_atomically
 from geomeld.loader import read_tiles
@@ -66,7 +66,12 @@ class Index:
     def encode(self, text: str, model_path: Path | None = None) -> NDArray[np.float32]:
         """A text as a query vector, by the model that made the index. Raises DatasetError for another model."""
         folder = model_path or self.path.resolve() / self.meta["model"]
-        if weights_hash(folder) != self.meta["weights"]:
+        known = weights_hash(folder)
+        if not known:
+            raise CheckpointError(
+                f"There is no checkpoint {folder}, which made {self.path}; say where it is now with --model."
+            )
+        if known != self.meta["weights"]:
             raise DatasetError(f"{self.path} was made by another model than {folder}; embed the tiles again.")
         return load_model(folder).encode_text([text])[0].numpy()
 
@@ -156,6 +161,8 @@ def open_index(path: Path) -> Index:
         tiles = pq.read_table(path / TILES).to_pylist()
     except (OSError, ValueError, pa.ArrowInvalid) as error:
         raise DatasetError(f"{path} is no index that `geomeld embed` wrote: {error}.") from None
+    if not isinstance(meta, dict) or not {"model", "weights"} <= set(meta):
+        raise DatasetError(f"{path / META} is damaged. Embed the tiles again.")
     if not len(vectors) == len(tiles) == meta.get("tiles"):
         raise DatasetError(f"{path} is damaged: {len(vectors)} vectors, {len(tiles)} tiles. Embed the tiles again.")
     return Index(path, meta, vectors, tiles)

@@ -201,6 +201,21 @@ def test_missing_and_foreign_parts_are_named(checkpoint, tmp_path):
         load_model(checkpoint)
 
 
+@pytest.mark.parametrize(("field", "value"), [("patch", 0), ("patch", 12), ("size", "huge")])
+def test_a_configuration_of_no_model_is_named(checkpoint, field, value):
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps(config | {field: value}))
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        load_model(checkpoint)
+
+
+def test_a_tokenizer_of_another_checkpoint_is_named(checkpoint):
+    larger = train_tokenizer(["another set of many much longer captions altogether"], 320)
+    (checkpoint / "tokenizer.json").write_text(larger.to_json())
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json"):
+        load_model(checkpoint)
+
+
 def test_a_failed_write_leaves_the_old_checkpoint(model, checkpoint, monkeypatch):
     before = {p.name: p.read_bytes() for p in checkpoint.iterdir()}
 

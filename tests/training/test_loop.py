@@ -4,6 +4,7 @@ import functools
 import json
 import operator
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 import geomeld
 from geomeld.batch import collate
 from geomeld.cli import main
-from geomeld.core.errors import CheckpointError, ConfigError, DatasetError, TrainingError
+from geomeld.core.errors import CheckpointError, ConfigError, DatasetError, TrainingError, UsageError
 from geomeld.dataset import open_dataset, update_metadata
 from geomeld.loader import Augment, Loader, Split
 from geomeld.modalities import MODALITIES
@@ -169,6 +170,62 @@ def test_captions_are_needed_only_for_contrast(tmp_path: Path) -> None:
     assert summary.steps >= 1
     with pytest.raises(ConfigError, match="sentinel9"):
         PretrainConfig(targets=("sentinel9",))
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("words", "build"),
+    [
+        ("patch", lambda: PretrainConfig(patch=0)),
+        ("one patch", lambda: PretrainConfig(patch=128)),
+        ("tau", lambda: PretrainConfig(tau=NAN)),
+        ("seed", lambda: PretrainConfig(seed=10**25)),
+        ("workers", lambda: PretrainConfig(workers=-1)),
+        ("predictor_width", lambda: PretrainConfig(predictor_width=7)),
+        ("predictor_width", lambda: PretrainConfig(predictor_width=0)),
+        ("decoder_width", lambda: PretrainConfig(decoder_width=0)),
+        ("decoder_depth", lambda: PretrainConfig(decoder_depth=-1)),
+        ("sentinel9", lambda: PretrainConfig(weights=ObjectiveWeights(modality={"sentinel9": 2.0}))),
+        ("alpha", lambda: ObjectiveWeights(alpha=-1.0)),
+        ("beta", lambda: ObjectiveWeights(beta=NAN)),
+        ("heads", lambda: TextConfig(heads=7)),
+        ("vocab_size", lambda: TextConfig(vocab_size=3)),
+        ("max_length", lambda: TextConfig(max_length=0)),
+        ("held_out", lambda: Split(held_out=NAN)),
+        ("lr", lambda: OptimConfig(lr=NAN)),
+        ("betas", lambda: OptimConfig(betas=(2.0, 3.0))),
+        ("warmup", lambda: OptimConfig(warmup=5.0)),
+        ("clip", lambda: OptimConfig(clip=0.0)),
+        ("weight_decay", lambda: OptimConfig(weight_decay=-1.0)),
+    ],
+)
+def test_settings_out_of_range_are_refused_by_name(words: str, build: Callable[[], object]) -> None:
+    with pytest.raises(ConfigError, match=words):
+        build()
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:99", "cuda"])
+def test_a_device_that_is_not_there_is_refused_before_anything_is_written(
+    device: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError):
+        loop.pretrain(CONFIG, open_dataset(data), tmp_path / "c", device=device)
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_model_that_cannot_be_made_takes_no_folder(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ConfigError("no such model")
+
+    monkeypatch.setattr(loop, "GeoMeldFM", refuse)
+    with pytest.raises(ConfigError):
+        loop.pretrain(CONFIG, open_dataset(data), tmp_path / "c")
+    assert not (tmp_path / "c").exists()
 
 
 def test_schedule_and_groups() -> None:

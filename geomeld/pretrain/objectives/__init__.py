@@ -1,11 +1,13 @@
 """The pretraining objective of GeoMeld-FM: reconstruction, JEPA and image-text contrast, summed (paper eq. 8)."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from geomeld.core.errors import ConfigError
 from geomeld.models.encoder import ConvNeXtV2
 from geomeld.models.geomeld_fm import GeoMeldFM
 from geomeld.pretrain.masking import complement
@@ -27,6 +29,11 @@ class ObjectiveWeights:
     """Weight of the image-text contrast."""
     modality: Mapping[str, float] = field(default_factory=dict)
     """lambda_m of eq. 11 by modality name; 1 where absent (the paper gives no values)."""
+
+    def __post_init__(self) -> None:
+        for name, weight in {"alpha": self.alpha, "beta": self.beta, **self.modality}.items():
+            if not 0 <= weight < math.inf:
+                raise ConfigError(f"The weight of {name} is {weight}; it is a number not below 0.")
 
 
 def objectives(
