@@ -214,10 +214,11 @@ def _finished(out: Path, identity: dict[str, Any]) -> Manifest | None:
 def _prepare(out: Path, identity: dict[str, Any]) -> None:
     """Mark the folder as this build's, and clear away what an interrupted run left."""
     known = out / UNFINISHED
-    if known.exists():
+    begun = any(out.glob("*.tar"))  # the mark of a build without a shard claims nothing
+    if begun and known.exists():
         if json.loads(known.read_text()) != identity:
             raise DatasetError(f"{out} holds an unfinished build with other settings; finish it, or remove the folder.")
-    elif any(out.glob("*.tar")) and not (out / manifests.NAME).exists():
+    elif begun and not (out / manifests.NAME).exists():
         raise DatasetError(f"{out} holds shards that no build of this folder wrote; give an empty folder.")
     write_atomically(known, json.dumps(identity).encode())
     remove_partials(out)

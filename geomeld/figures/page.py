@@ -3,7 +3,6 @@
 import base64
 import html
 import io
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
+
+from geomeld.dataset.files import write_atomically
 
 STYLE = resources.files("geomeld.figures").joinpath("page.css").read_text(encoding="utf-8")
 
@@ -65,13 +66,8 @@ class Page:
 
     def write(self, path: Path) -> Path:
         """Write the page under its final name only when it is complete."""
-        part = path.with_name(path.name + ".part")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8") as file:
-            file.write(self.html())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_atomically(path, self.html().encode())
         return path
 
 

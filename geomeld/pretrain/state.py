@@ -4,6 +4,7 @@ import json
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import torch
 
@@ -38,7 +39,7 @@ class TrainingState:
             "log": self.log,
         }
         with atomic(folder / STATE) as file:
-            torch.save(state, file)
+            _save(state, file)
         write_atomically(folder / LOG, "".join(json.dumps(row) + "\n" for row in self.log).encode())
 
     def resume(self, folder: Path, device: torch.device) -> None:
@@ -54,3 +55,14 @@ class TrainingState:
             self.step, self.log = int(state["step"]), list(state["log"])
         except (RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
             raise CheckpointError(f"{path} cannot be read: {error}. Delete it to start again.") from None
+
+
+def _save(state: dict[str, Any], file: BinaryIO) -> None:
+    """torch.save that says why it failed: after a write that the system refuses, torch raises a RuntimeError over it."""
+    try:
+        torch.save(state, file)
+    except RuntimeError as error:
+        refused = error.__context__
+        while refused is not None and not isinstance(refused, OSError):
+            refused = refused.__context__
+        raise refused or error from None

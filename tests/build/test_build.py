@@ -17,7 +17,7 @@ from geomeld.build.anchors import read_anchors, sampled_anchors, write_anchors
 from geomeld.build.config import BuildConfig
 from geomeld.build.plan import PlanRow, plan_tile, read_plan, write_plan
 from geomeld.build.run import build
-from geomeld.core.errors import AnchorError, ConfigError, DatasetError, UsageError
+from geomeld.core.errors import AnchorError, ConfigError, DatasetError, MissingProduct, UsageError
 from geomeld.core.grid import Grid
 from geomeld.core.tile import Anchor
 from geomeld.dataset import open_dataset
@@ -134,6 +134,19 @@ def test_a_table_that_cannot_take_its_place_leaves_nothing_beside_it(tmp_path: P
 def test_settings_out_of_range_are_refused_by_name(bad: dict) -> None:
     with pytest.raises(ConfigError, match=next(iter(bad))):
         BuildConfig(**bad)
+
+
+def test_a_build_that_wrote_no_shard_leaves_its_folder_to_another(tmp_path: Path) -> None:
+    anchors = read_anchors(csv(tmp_path, "lat,lon\n1,2\n"))
+
+    class Lacking(FakeSource):
+        def scenes(self, *_: object) -> list[Scene]:
+            raise MissingProduct("the catalogue holds no Sentinel-2")
+
+    with pytest.raises(MissingProduct):
+        build(anchors, Lacking(), tmp_path / "d", BuildConfig(seed=1))
+    build(anchors, FakeSource(), tmp_path / "d")
+    assert check(tmp_path / "d") == []
 
 
 @pytest.mark.parametrize("seed", ["²", "x", "-5", "9" * 26, "9" * 5000])

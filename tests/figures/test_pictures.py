@@ -71,3 +71,17 @@ def test_page_is_one_offline_file_that_escapes_data(tmp_path) -> None:
     assert "1.235" in html
     assert "data:image/png;base64," in html
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_page_that_cannot_be_written_leaves_nothing_beside_the_old_one(tmp_path, monkeypatch) -> None:
+    page = Page("Title", "Lead")
+    page.write(tmp_path / "report.html")
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        page.write(tmp_path / "report.html")
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before

@@ -4,9 +4,11 @@ import functools
 import json
 import operator
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from geomeld.modalities import MODALITIES
 from geomeld.models.spec import LayerSpec
 from geomeld.models.text import TextConfig
 from geomeld.models.weights import load_model
-from geomeld.pretrain import loop
+from geomeld.pretrain import loop, state
 from geomeld.pretrain.config import PretrainConfig
 from geomeld.pretrain.objectives import ObjectiveWeights
 from geomeld.pretrain.optim import OptimConfig, is_decayed, learning_rate, make_optimizer
@@ -226,6 +228,17 @@ def test_a_model_that_cannot_be_made_takes_no_folder(
     with pytest.raises(ConfigError):
         loop.pretrain(CONFIG, open_dataset(data), tmp_path / "c")
     assert not (tmp_path / "c").exists()
+
+
+def test_a_full_disk_is_what_a_failed_save_speaks_of(data: Path, tmp_path: Path, monkeypatch) -> None:
+    @contextmanager
+    def full(path: Path) -> Iterator[BinaryIO]:
+        with open("/dev/full", "wb", buffering=0) as file:
+            yield file
+
+    monkeypatch.setattr(state, "atomic", full)
+    with pytest.raises(OSError, match="No space left"):
+        loop.pretrain(replace(CONFIG, epochs=1), open_dataset(data), tmp_path / "c")
 
 
 def test_schedule_and_groups() -> None:

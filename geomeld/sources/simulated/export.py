@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pystac
-import rasterio
+from rasterio.io import MemoryFile
 from tqdm import tqdm
 
 from geomeld.core.errors import UsageError
@@ -182,7 +182,6 @@ def _around(windows: Sequence[Window]) -> Window:
 
 def _write_cog(path: Path, native: Native, bands: Sequence[int]) -> None:
     values = native.values[bands]
-    part = path.with_name(path.name + PARTIAL)
     profile = {
         "driver": "COG",
         "count": len(bands),
@@ -197,9 +196,11 @@ def _write_cog(path: Path, native: Native, bands: Sequence[int]) -> None:
         "overviews": "AUTO",
         "overview_resampling": "nearest",
     }
-    with rasterio.open(part, "w", **profile) as dataset:
-        dataset.write(values)
-    part.replace(path)
+    # In memory first: GDAL does not say why a write to a disk failed.
+    with MemoryFile() as memory:
+        with memory.open(**profile) as dataset:
+            dataset.write(values)
+        write_atomically(path, memory.getbuffer())
 
 
 def _write_map(source: SimulatedSource, grids: Sequence[Grid], path: Path) -> None:
