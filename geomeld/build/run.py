@@ -21,7 +21,7 @@ from geomeld.build.tile import build_tile
 from geomeld.core.config import to_json
 from geomeld.core.errors import DatasetError, MissingProduct, SourceError
 from geomeld.core.modality import Timing
-from geomeld.core.pool import in_order
+from geomeld.core.pool import Engine, in_order
 from geomeld.core.tile import Anchor, Tile
 from geomeld.dataset import Dataset
 from geomeld.dataset import manifest as manifests
@@ -57,6 +57,7 @@ def build(
     config: BuildConfig = BuildConfig(),
     *,
     workers: int = 1,
+    engine: Engine = "processes",
 ) -> Manifest:
     """Build a dataset from anchors, or from a plan; run again after any interruption it ends in the same bytes.
 
@@ -72,7 +73,7 @@ def build(
         if finished is not None:
             return finished
         _prepare(out, identity)
-        failures = _build_shards(places, source, out, config, workers)
+        failures = _build_shards(places, source, out, config, workers, engine)
         if not any(out.glob("*.tar")):
             (out / UNFINISHED).unlink()
             reasons = Counter(f.reason for f in failures).most_common(3)
@@ -86,10 +87,17 @@ def build(
         return manifest
 
 
-def plan(anchors: Sequence[Anchor], source: Source, config: BuildConfig, *, workers: int = 1) -> list[PlanRow]:
+def plan(
+    anchors: Sequence[Anchor],
+    source: Source,
+    config: BuildConfig,
+    *,
+    workers: int = 1,
+    engine: Engine = "processes",
+) -> list[PlanRow]:
     """Choose the scenes of all anchors, in their order."""
     work = partial(_plan_one, source=source, config=config)
-    rows = in_order(work, anchors, min(workers, len(anchors)), preload=_modules(source))
+    rows = in_order(work, anchors, min(workers, len(anchors)), preload=_modules(source), engine=engine)
     return list(tqdm(rows, desc="plan", total=len(anchors), unit="tile", dynamic_ncols=True))
 
 
@@ -124,14 +132,19 @@ def _modules(source: Source) -> tuple[str, ...]:
 
 
 def _build_shards(
-    places: Sequence[Anchor] | Sequence[PlanRow], source: Source, out: Path, config: BuildConfig, workers: int
+    places: Sequence[Anchor] | Sequence[PlanRow],
+    source: Source,
+    out: Path,
+    config: BuildConfig,
+    workers: int,
+    engine: Engine,
 ) -> list[Failure]:
     """Write all shards that are not there yet; returns what failed, in the order of the places."""
     there = {shard.name: load_index(shard) for shard in sorted(out.glob("*.tar"))}
     done = {member.tile_id for index in there.values() for member in index.members}
     left = [p for p in places if _anchor(p).tile_id not in done]
     work = partial(_build_one, source=source, config=config)
-    outcomes = in_order(work, left, min(workers, len(left)), preload=_modules(source))
+    outcomes = in_order(work, left, min(workers, len(left)), preload=_modules(source), engine=engine)
     with tqdm(total=len(places), initial=len(places) - len(left), desc="build", unit="tile", dynamic_ncols=True) as bar:
         return _write_shards(_counted(outcomes, bar), out, config.shard_size, set(there))
 

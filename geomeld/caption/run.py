@@ -27,7 +27,7 @@ from geomeld.caption.writers import open_author
 from geomeld.caption.writers.author import Author
 from geomeld.core.config import to_json
 from geomeld.core.errors import CaptionError, DatasetError
-from geomeld.core.pool import in_order
+from geomeld.core.pool import Engine, in_order
 from geomeld.dataset import Dataset, open_dataset, update_metadata
 from geomeld.dataset.files import atomic, remove_partials, write_atomically
 from geomeld.dataset.index import load_index
@@ -64,13 +64,18 @@ class Summary:
 
 
 def caption_dataset(
-    path: str | Path, config: CaptionConfig = CaptionConfig(), *, limit: int | None = None, workers: int = 1
+    path: str | Path,
+    config: CaptionConfig = CaptionConfig(),
+    *,
+    limit: int | None = None,
+    workers: int = 1,
+    engine: Engine = "processes",
 ) -> Summary:
     """Write a caption for every tile: into `captions.parquet` and into the shards' metadata. Run again after any
     interruption it goes on, and ends in the same bytes; nothing that is in the ledger is asked again, and a run that
     has nothing to do writes nothing.
 
-    `workers` processes measure signals. Raises DatasetError for a folder that is no dataset or holds no tiles,
+    `workers` processes, or the nodes of a Ray cluster, measure signals. Raises DatasetError for a folder that is no dataset or holds no tiles,
     CaptionError where no tile at all got a caption.
     """
     dataset = open_dataset(path)
@@ -89,7 +94,9 @@ def caption_dataset(
             Ledger(dataset.path / LEDGER) as ledger,
             atomic(dataset.path / TABLE) as file,
         ):
-            rows = iter(_bar(_captioned(dataset, wanted, config, evaluator, author, ledger, workers), len(wanted)))
+            rows = iter(
+                _bar(_captioned(dataset, wanted, config, evaluator, author, ledger, workers, engine), len(wanted))
+            )
             with table_writer(file) as table:
                 while group := list(islice(rows, GROUP)):
                     append_rows(table, group)
@@ -136,11 +143,14 @@ def _captioned(
     author: Author | None,
     ledger: Ledger,
     workers: int,
+    engine: Engine,
 ) -> Iterator[Row]:
     """The rows of all tiles, in order; what is new goes into the ledger chunk by chunk."""
     graph, ranked_by = caption_graph(evaluator, author), identity_of(evaluator)
     chunks = [wanted[i : i + config.chunk] for i in range(0, len(wanted), config.chunk)]
-    measure = in_order(partial(_measure, dataset), chunks, min(workers, len(chunks)), preload=(__name__,))
+    measure = in_order(
+        partial(_measure, dataset), chunks, min(workers, len(chunks)), preload=(__name__,), engine=engine
+    )
     threads, flying = ThreadPoolExecutor(CHUNKS), deque[_Chunk]()
     work = partial(caption_chunk, graph)
     start = partial(threads.submit, work) if author else partial(_at_once, work)

@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -28,6 +29,9 @@ class Options:
     stac:PATH-OR-URL,osm=EXTRACT (.osm.pbf)."""
     workers: int = 0
     """Processes; 0 takes one per core."""
+    engine: Literal["processes", "ray"] = "processes"
+    """Where tiles are read: processes of this machine, or the Ray cluster that RAY_ADDRESS names (a local one without
+    it); all nodes see the same files."""
     json: bool = False
     """Print the summary as JSON."""
     config: tyro.conf.OmitArgPrefixes[BuildConfig] = field(default_factory=BuildConfig)
@@ -42,7 +46,14 @@ def main(argv: list[str]) -> int:
 
     source = open_source(options.source)
     places = _places(options, earth=getattr(source, "seed", None))
-    manifest = build(places, source, options.out, options.config, workers=options.workers or os.cpu_count() or 1)
+    manifest = build(
+        places,
+        source,
+        options.out,
+        options.config,
+        workers=options.workers or os.cpu_count() or 1,
+        engine=options.engine,
+    )
     if options.json:
         print(jsonlib.dumps(to_json(manifest)))
         return 0

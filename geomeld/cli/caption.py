@@ -3,11 +3,13 @@
 import gc
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
+
+from geomeld.caption.endpoint import Endpoint
 
 
 @dataclass(frozen=True)
@@ -16,8 +18,9 @@ class Options:
 
     dataset: Annotated[Path | None, tyro.conf.Positional] = None
     """Folder of the dataset."""
-    writer: Literal["template", "noisy-template"] = "template"
-    """Who drafts: the grounded grammar, or the same with injected errors (to measure the verifier)."""
+    writer: Literal["template", "noisy-template", "openai", "tags", "recorded"] = "template"
+    """Who drafts: the grounded grammar, the same with injected errors (to measure the verifier), a model behind an
+    OpenAI-compatible endpoint, map features strung together (a baseline), or a file."""
     evaluator: str = "signals"
     """Who ranks: signals, random (a control), openclip:NAME, openclip:NAME:FILE or geomeld:FOLDER; openclip knows
     RemoteCLIP-ViT-L-14, GeoRSCLIP-ViT-L-14, SkyCLIP-ViT-L-14 and every architecture of open_clip."""
@@ -25,12 +28,19 @@ class Options:
     """Drafts per tile."""
     error_rate: float = 0.3
     """Share of drafts that the noisy writer spoils."""
+    endpoint: Endpoint = field(default_factory=Endpoint)
+    """Of the openai writer."""
+    recorded: str = ""
+    """File of the recorded writer: lines of {"tile_id": 1, "text": "..."}."""
     seed: int = 0
     """Of every draw."""
     limit: int | None = None
     """Only the first so many tiles."""
     workers: int = 1
     """Processes that measure signals."""
+    engine: Literal["processes", "ray"] = "processes"
+    """Where signals are measured: processes of this machine, or the Ray cluster that RAY_ADDRESS names (a local one
+    without it); all nodes see the same files."""
     show: int | None = None
     """Print caption, claims and evidence of one tile (by its id) instead."""
     evaluate: Path | None = None
@@ -75,6 +85,8 @@ def main(argv: list[str]) -> int:
         evaluator=options.evaluator,
         candidates=options.candidates,
         error_rate=options.error_rate,
+        endpoint=options.endpoint,
+        recorded=options.recorded,
         seed=options.seed,
     )
     if options.evaluate is not None:
@@ -83,7 +95,9 @@ def main(argv: list[str]) -> int:
         found = report(options.dataset, config, options.evaluate, options.limit)
         print(json.dumps(found["gates"])) if options.json else print_report(found, options.evaluate)
         return 0
-    summary = caption_dataset(options.dataset, config, limit=options.limit, workers=options.workers)
+    summary = caption_dataset(
+        options.dataset, config, limit=options.limit, workers=options.workers, engine=options.engine
+    )
     if options.json:
         print(json.dumps(to_json(summary)))
     else:
@@ -99,10 +113,23 @@ def _print_summary(summary: Any) -> None:
         auc = "no AUC" if test["auc"] is None else f"AUC {test['auc']:.2f}"
         counts = f"counts {test['weight']:.2f} of a score" if test["weight"] else "counts for nothing"
         print(f"evaluator at {gsd}: {auc} of matched against shuffled pairs on {test['tiles']} tiles; it {counts}")
+    if summary.author:
+        _print_author(summary.author)
     for tile_id, text in summary.examples.items():
         print(f"  {tile_id}  {text}")
     for tile_id, reason in summary.failures.items():
         print(f"{tile_id}  no caption: {reason}", file=sys.stderr)
+
+
+def _print_author(author: dict[str, Any]) -> None:
+    cost = f", cost {author['cost']:.4f}" if author["cost"] else ""
+    print(
+        f"{author['model']}: {author['asked']} requests and {author['stored']} stored answers, "
+        f"{author['prompt_tokens']} + {author['completion_tokens']} tokens{cost}"
+    )
+    lacks = [name for name, can in author["capabilities"].items() if not can]
+    if lacks:
+        print(f"its server gives no {', '.join(lacks)}", file=sys.stderr)
 
 
 def _print_record(record: dict[str, Any]) -> None:

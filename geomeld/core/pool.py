@@ -11,12 +11,15 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import forkserver
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
+from geomeld.core.cluster import in_order_on_ray
 from geomeld.core.errors import GeoMeldError
 
 J = TypeVar("J")
 R = TypeVar("R")
+
+Engine = Literal["processes", "ray"]
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Variables that numerical libraries take their number of threads from when they are loaded."""
@@ -24,12 +27,22 @@ AHEAD = 4
 """Jobs in flight per process: enough that one slow tile holds nobody up, few enough that results fit in memory."""
 
 
-def in_order(work: Callable[[J], R], jobs: Iterable[J], workers: int, *, preload: tuple[str, ...] = ()) -> Iterator[R]:
-    """`work(job)` for every job, in order; in this process for one worker.
+def in_order(
+    work: Callable[[J], R],
+    jobs: Iterable[J],
+    workers: int,
+    *,
+    preload: tuple[str, ...] = (),
+    engine: Engine = "processes",
+) -> Iterator[R]:
+    """`work(job)` for every job, in order; in this process for one worker, on a cluster with engine "ray".
 
     `work` is pickled once per process. `preload` names modules that are imported once and then shared by all
     processes. Raises what `work` raises, and GeoMeldError where the system ends a process.
     """
+    if engine == "ray":
+        yield from in_order_on_ray(work, jobs, workers)
+        return
     if workers <= 1:
         yield from map(work, jobs)
         return
