@@ -105,7 +105,7 @@ class GeoMeldFM(nn.Module):
         """
         spec = self.config.input
         names = tuple(spec.bands if bands is None else bands)
-        x = torch.as_tensor(np.asarray(pixels) if not isinstance(pixels, Tensor) else pixels)
+        x = pixels if isinstance(pixels, Tensor) else _as_tensor(pixels)
         x = x[None] if x.ndim == 3 else x
         self._check_pixels(x, names)
         device = self.log_scale.device
@@ -120,6 +120,9 @@ class GeoMeldFM(nn.Module):
         """Token ids (B, L) on the model's device. Raises UsageError without a tokenizer."""
         if isinstance(texts, str):
             raise UsageError("encode_text takes a list of texts, not one text: write [text].")
+        strange = [t for t in texts if not isinstance(t, str)]
+        if strange:
+            raise UsageError(f"encode_text takes a list of texts; {strange[0]!r} is none.")
         if self.tokenizer is None:
             raise UsageError("This model has no tokenizer; train one on the captions, or load a checkpoint that has.")
         return self.tokenizer.encode(texts, self.config.text.max_length).to(self.log_scale.device)
@@ -151,6 +154,8 @@ class GeoMeldFM(nn.Module):
         if unknown or len(set(names)) < len(names):
             what = f"The model knows no band {', '.join(map(repr, unknown))}" if unknown else "A band is named twice"
             raise UsageError(f"{what} (given {', '.join(names)}); its bands are {', '.join(spec.bands)}.")
+        if not names or (x.ndim == 4 and not len(x)):
+            raise UsageError(f"There is nothing to encode: {len(names)} bands, pixels of shape {tuple(x.shape)}.")
         if x.ndim != 4 or x.shape[1] != len(names):
             raise UsageError(
                 f"Pixels have shape {tuple(x.shape)} for {len(names)} bands; give (B, {len(names)}, H, W) "
@@ -158,6 +163,15 @@ class GeoMeldFM(nn.Module):
             )
         if not x.shape[2] or not x.shape[3] or x.shape[2] % patch or x.shape[3] % patch:
             raise UsageError(f"Pixels are {x.shape[2]} x {x.shape[3]}; both sides must be multiples of {patch}.")
+
+
+def _as_tensor(pixels: NDArray[np.number]) -> Tensor:
+    """A copy as float32, whatever the array's type, byte order or strides. Raises UsageError for what is no number."""
+    given = np.asarray(pixels)
+    if given.dtype.kind not in "biuf":
+        raise UsageError(f"Pixels are of type {given.dtype}; give an array of numbers.")
+    with np.errstate(over="ignore"):  # what float32 cannot hold is not finite, and so missing
+        return torch.from_numpy(given.astype(np.float32, order="C"))
 
 
 def _projection(width: int, embedding: int) -> nn.Sequential:

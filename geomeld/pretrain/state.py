@@ -58,7 +58,7 @@ class TrainingState:
 
 
 def _save(state: dict[str, Any], file: BinaryIO) -> None:
-    """torch.save that says why it failed: after a write that the system refuses, torch raises a RuntimeError over it."""
+    """torch.save that says why it failed: after a write that the system refuses, torch raises another error."""
     try:
         torch.save(state, file)
     except RuntimeError as error:

@@ -154,6 +154,46 @@ def test_configuration_survives_json(model):
     assert from_json(ModelConfig, json.loads(text)) == model.config
 
 
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: x[:, :, ::-1].copy()[:, :, ::-1],
+        lambda x: np.asfortranarray(x),
+        lambda x: x.astype(">f4"),
+        lambda x: np.broadcast_to(x, x.shape),
+        lambda x: x.astype(np.float64),
+        lambda x: x.tolist(),
+    ],
+)
+def test_pixels_count_and_not_how_they_lie_in_memory(model, pixels, view):
+    assert torch.equal(model.encode_image(view(pixels)), model.encode_image(pixels))
+
+
+def test_pixels_too_large_for_a_float_are_missing(model, pixels):
+    large, missing = pixels.astype(np.float64), pixels.copy()
+    large[:, :, :8], missing[:, :, :8] = 1e300, np.nan
+    assert torch.equal(model.encode_image(large), model.encode_image(missing))
+
+
+@pytest.mark.parametrize(
+    "bad", ["x", None, np.ones((12, 64, 64), complex), np.ones((0, 12, 64, 64)), np.array([None] * 12)]
+)
+def test_what_is_no_image_is_refused(model, bad):
+    with pytest.raises(UsageError):
+        model.encode_image(bad)
+
+
+@pytest.mark.parametrize("bad", [[3], [None], ["a lake", b"a lake"]])
+def test_what_is_no_text_is_refused(model, bad):
+    with pytest.raises(UsageError, match="list of texts"):
+        model.encode_text(bad)
+
+
+def test_an_image_without_bands_is_refused(model, pixels):
+    with pytest.raises(UsageError, match="nothing"):
+        model.encode_image(pixels[:, :0], bands=[])
+
+
 @pytest.fixture
 def checkpoint(model, tmp_path):
     save_checkpoint(model, tmp_path / "checkpoint")
