@@ -41,8 +41,6 @@ class Options:
     engine: Literal["processes", "ray"] = "processes"
     """Where signals are measured: processes of this machine, or the Ray cluster that RAY_ADDRESS names (a local one
     without it); all nodes see the same files."""
-    show: int | None = None
-    """Print caption, claims and evidence of one tile (by its id) instead."""
     evaluate: Path | None = None
     """Write the quality report to this folder instead: captions of a simulated dataset against its truth."""
     draw: bool = False
@@ -58,7 +56,6 @@ def main(argv: list[str]) -> int:
     from geomeld.caption.config import CaptionConfig
     from geomeld.caption.graph import caption_graph
     from geomeld.caption.run import caption_dataset
-    from geomeld.caption.table import read_caption
     from geomeld.core.config import to_json
     from geomeld.core.errors import UsageError
 
@@ -69,14 +66,6 @@ def main(argv: list[str]) -> int:
         raise UsageError("Name the dataset's folder: geomeld caption DIR.")
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"--limit is {options.limit}; caption at least one tile.")
-    if options.show is not None:
-        record = read_caption(options.dataset, options.show)
-        if record is None:
-            raise UsageError(
-                f"Tile {options.show} has no caption in {options.dataset}; captions.parquet lists those that have."
-            )
-        _print_record(record)
-        return 0
     caption_graph()
     gc.freeze()
     gc.enable()
@@ -130,15 +119,3 @@ def _print_author(author: dict[str, Any]) -> None:
     lacks = [name for name, can in author["capabilities"].items() if not can]
     if lacks:
         print(f"its server gives no {', '.join(lacks)}", file=sys.stderr)
-
-
-def _print_record(record: dict[str, Any]) -> None:
-    print(record["text"], f"({record['status']})")
-    claims = {c["claim_id"]: c for c in record["claims"]}
-    for verdict in record["verdicts"]:
-        claim = claims.get(verdict["claim_id"])
-        words = repr(claim["text"]) if claim else "(whole caption)"
-        evidence = ", ".join(f"{k} = {v}" for k, v in verdict["evidence"].items())
-        print(f"  {words:28} {verdict['rule']:5} {verdict['status']:12} {evidence}")
-    for edit in record["edits"]:
-        print(f"  edited by {edit['rule']}: {edit['before']!r} -> {edit['after']!r}")

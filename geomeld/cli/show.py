@@ -16,6 +16,8 @@ class Options:
     """Folder or file."""
     tile: int | None = None
     """Id of one tile of a dataset."""
+    caption: bool = False
+    """Print the caption of the tile (the first one without --tile), its claims and the evidence for each."""
     panel: Path | None = None
     """Write a picture of the tile (the first one without --tile) to this PNG."""
 
@@ -72,6 +74,16 @@ def _show_dataset(options: Options) -> None:
     tile_id = options.tile if options.tile is not None else dataset.tile_ids[0]
     if tile_id not in dataset:
         raise UsageError(f"{options.path} has no tile {tile_id}; `geomeld show {options.path}` lists its tiles.")
+    if options.caption:
+        from geomeld.caption.table import read_caption
+        from geomeld.figures.captions import caption_text
+
+        record = read_caption(options.path, tile_id)
+        if record is None:
+            raise UsageError(
+                f"Tile {tile_id} has no caption in {options.path}; captions.parquet lists those that have."
+            )
+        print(caption_text(record))
     if options.panel is not None:
         from geomeld.dataset.files import atomic
         from geomeld.figures.panels import tile_panel
@@ -80,9 +92,9 @@ def _show_dataset(options: Options) -> None:
         with atomic(options.panel) as file:
             tile_panel(dataset[tile_id]).savefig(file, format="png")
         print(f"tile {tile_id} -> {options.panel}")
-    elif options.tile is not None:
+    elif options.tile is not None and not options.caption:
         _show_tile(dataset[tile_id])
-    else:
+    elif not options.caption:
         print(f"{options.path}: {len(dataset)} tiles in {len(dataset.shards)} shards")
         for i in dataset.tile_ids[:20]:
             facts = dataset.metadata(i)

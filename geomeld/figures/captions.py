@@ -21,6 +21,19 @@ def caption_html(record: Mapping[str, Any]) -> str:
     return f"<blockquote>{marked}</blockquote>{_evidence(record)}{changed}"
 
 
+def caption_text(record: Mapping[str, Any]) -> str:
+    """The caption of a record with its claims and the evidence for each, for a terminal."""
+    claims = {c["claim_id"]: c for c in record["claims"]}
+    lines = [f"{record['text']} ({record['status']})"]
+    for verdict in record["verdicts"]:
+        claim = claims.get(verdict["claim_id"])
+        words = repr(claim["text"]) if claim else "(whole caption)"
+        evidence = ", ".join(f"{k} = {v}" for k, v in verdict["evidence"].items())
+        lines.append(f"  {words:28} {verdict['rule']:5} {verdict['status']:12} {evidence}")
+    lines += [f"  edited by {e['rule']}: {e['before']!r} -> {e['after']!r}" for e in record["edits"]]
+    return "\n".join(lines)
+
+
 def marked_caption(record: Mapping[str, Any]) -> str:
     """The text of a record with each claim in the colour of its worst verdict, as HTML."""
     return _marked(record["text"], record.get("claims", []), _worst(record.get("verdicts", [])))

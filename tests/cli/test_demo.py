@@ -42,7 +42,7 @@ def test_every_verb_works_on_what_the_demo_left(demo: Path, capsys: pytest.Captu
         ["check", data],
         ["show", data, "--panel", str(demo / "panel.png")],
         ["stats", data, "--out", str(demo / "stats.html")],
-        ["caption", data, "--show", tile_id],
+        ["show", data, "--caption", "--tile", tile_id],
         ["evaluate", model, "--data", data, "--out", str(demo / "again")],
     ):
         assert run(*words) == 0, words
