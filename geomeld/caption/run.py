@@ -75,8 +75,8 @@ def caption_dataset(
     interruption it goes on, and ends in the same bytes; nothing that is in the ledger is asked again, and a run that
     has nothing to do writes nothing.
 
-    `workers` processes, or the nodes of a Ray cluster, measure signals. Raises DatasetError for a folder that is no dataset or holds no tiles,
-    CaptionError where no tile at all got a caption.
+    `workers` processes, or the nodes of a Ray cluster, measure signals; processes rewrite the shards. Raises
+    DatasetError for a folder that is no dataset or holds no tiles, CaptionError where no tile at all got a caption.
     """
     dataset = open_dataset(path)
     wanted = dataset.tile_ids[:limit]
@@ -105,7 +105,7 @@ def caption_dataset(
             if not any(captions.values()):
                 reasons = Counter(count.failures.values()).most_common(1)
                 raise CaptionError(f"No tile of {path} got a caption: {reasons[0][0] if reasons else 'no signals'}.")
-        update_metadata(dataset.path, {t: {"caption": text} for t, text in captions.items()})
+        update_metadata(dataset.path, {t: {"caption": text} for t, text in captions.items()}, workers=workers)
         if not count.failures:  # a later run looks at failed tiles again
             write_atomically(note, json.dumps(_identity(open_dataset(path), config, wanted, ranked_by)).encode())
         return replace(count.summary(), evaluator=ranked_by, author=author.summary() if author else {})

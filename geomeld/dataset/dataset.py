@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from geomeld.core.errors import CorruptFile, DatasetError
 from geomeld.core.modality import Modality
+from geomeld.core.pool import in_order
 from geomeld.core.tile import Tile
 from geomeld.dataset import manifest as manifests
 from geomeld.dataset import statistics as figures
@@ -206,8 +207,13 @@ def write_dataset(path: str | Path, tiles: Iterable[Tile], *, source: str = "", 
     return dataset
 
 
-def update_metadata(path: str | Path, updates: Mapping[int, Mapping[str, Any]]) -> None:
-    """Put entries into the metadata of tiles (by identifier); each touched shard is rewritten in one step.
+def _update(job: tuple[Path, dict[int, Mapping[str, Any]]]) -> None:
+    update_shard(*job)
+
+
+def update_metadata(path: str | Path, updates: Mapping[int, Mapping[str, Any]], *, workers: int = 1) -> None:
+    """Put entries into the metadata of tiles (by identifier); each touched shard is rewritten in one step, by one of
+    `workers` processes.
 
     Raises KeyError for a tile that the dataset does not hold.
     """
@@ -223,8 +229,8 @@ def update_metadata(path: str | Path, updates: Mapping[int, Mapping[str, Any]]) 
         return
     # Shards first, the manifest last: the note lets the next call finish what a killed one began.
     write_atomically(note, json.dumps(names).encode())
-    for shard, changes in by_shard.items():
-        update_shard(shard, changes)
+    for _ in in_order(_update, list(by_shard.items()), min(workers, len(by_shard)), preload=(__name__,)):
+        pass
     indexes = {name: load_index(dataset.path / name) for name in names if (dataset.path / name).exists()}
     entries = {name: (index.size, index.sha256) for name, index in indexes.items()}
     if (dataset.path / manifests.NAME).exists():
