@@ -212,7 +212,10 @@ def _identity(places: Sequence[Anchor] | Sequence[PlanRow], source: Source, conf
 
 
 def _finished(out: Path, identity: dict[str, Any]) -> Manifest | None:
-    """The manifest of this very build, if there is one and no shard is gone: a damaged one is deleted to be rebuilt."""
+    """The manifest of this very build, if there is one and no shard is gone: a damaged one is deleted to be rebuilt.
+
+    Raises CorruptFile for a shard that is cut short.
+    """
     if not (out / manifests.NAME).exists():
         return None
     manifest = manifests.load_manifest(out)
@@ -220,6 +223,8 @@ def _finished(out: Path, identity: dict[str, Any]) -> Manifest | None:
         raise DatasetError(f"{out} holds a dataset of another build (see {manifests.NAME}); give another folder.")
     if not all((out / s.name).exists() for s in manifest.shards):
         return None
+    for shard in manifest.shards:
+        load_index(out / shard.name)
     (out / UNFINISHED).unlink(missing_ok=True)
     return manifest
 

@@ -17,7 +17,7 @@ from geomeld.build.anchors import read_anchors, sampled_anchors, write_anchors
 from geomeld.build.config import BuildConfig
 from geomeld.build.plan import PlanRow, plan_tile, read_plan, write_plan
 from geomeld.build.run import build
-from geomeld.core.errors import AnchorError, ConfigError, DatasetError, MissingProduct, UsageError
+from geomeld.core.errors import AnchorError, ConfigError, CorruptFile, DatasetError, MissingProduct, UsageError
 from geomeld.core.grid import Grid
 from geomeld.core.tile import Anchor
 from geomeld.dataset import open_dataset
@@ -134,6 +134,20 @@ def test_a_table_that_cannot_take_its_place_leaves_nothing_beside_it(tmp_path: P
 def test_settings_out_of_range_are_refused_by_name(bad: dict) -> None:
     with pytest.raises(ConfigError, match=next(iter(bad))):
         BuildConfig(**bad)
+
+
+def test_a_cut_shard_is_named_and_built_again_once_it_is_deleted(tmp_path: Path) -> None:
+    anchors = read_anchors(csv(tmp_path, "lat,lon\n1,2\n3,4\n"))
+    out, config = tmp_path / "d", BuildConfig(shard_size=1)
+    build(anchors, FakeSource(), out, config)
+    shard = sorted(out.glob("*.tar"))[-1]
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:5000])
+    with pytest.raises(CorruptFile, match=shard.name):
+        build(anchors, FakeSource(), out, config)
+    shard.unlink()
+    build(anchors, FakeSource(), out, config)
+    assert shard.read_bytes() == whole
 
 
 def test_a_build_that_wrote_no_shard_leaves_its_folder_to_another(tmp_path: Path) -> None:
