@@ -4,6 +4,7 @@ import json
 import os
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,9 @@ class Dataset:
         shard, member = self._find(tile_id)
         found = member.arrays.get(METADATA)
         if found is None or found.offset is None:
-            return dict(decode(self._bytes(shard, member), (), self.modalities).metadata)
+            data = self._bytes(shard, member)
+            with _naming(shard, member):
+                return dict(decode(data, (), self.modalities).metadata)
         return self._document(shard, member, found)
 
     def read(self, tile_id: int, names: Sequence[str] | None = None) -> Tile:
@@ -105,9 +108,13 @@ class Dataset:
         in_place = all(member.arrays[n].offset is not None for n in wanted)
         document = member.arrays.get(METADATA)
         if not in_place or document is None or document.offset is None:
-            return decode(self._bytes(shard, member), names, self.modalities)
+            data = self._bytes(shard, member)
+            with _naming(shard, member):
+                return decode(data, names, self.modalities)
         arrays = {n: self._array(shard, member, member.arrays[n]) for n in wanted}
-        return assemble(arrays, self._document(shard, member, document), self.modalities)
+        metadata = self._document(shard, member, document)
+        with _naming(shard, member):
+            return assemble(arrays, metadata, self.modalities)
 
     def statistics(self) -> dict[str, figures.BandStatistics | figures.ClassCounts]:
         """Statistics over valid pixels by modality: as stored with the dataset, else computed now (and stored)."""
@@ -154,6 +161,15 @@ class Dataset:
             if os.fstat(self._handles[shard]).st_size != self._sizes[shard]:
                 raise DatasetError(f"Shard {shard} was rewritten since the dataset was opened; open it again.")
         return self._handles[shard]
+
+
+@contextmanager
+def _naming(shard: Path, member: Member) -> Iterator[None]:
+    """Say which tile it is that cannot be read."""
+    try:
+        yield
+    except CorruptFile as error:
+        raise CorruptFile(f"Tile {member.tile_id} in {shard}: {error}") from None
 
 
 def _cut_short(shard: Path, member: Member) -> CorruptFile:

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from geomeld.core.errors import CorruptFile
+from geomeld.core.errors import AnchorError, CorruptFile
 from geomeld.core.grid import Grid
 from geomeld.core.modality import Categorical, Modality
 from geomeld.core.tile import Anchor, Layer, Tile
@@ -114,14 +114,18 @@ def assemble(
 ) -> Tile:
     """A tile from stored arrays and metadata; here, and only here, no-data values become masks.
 
-    The arrays are taken over: the tile's layers are made in their place.
+    The arrays are taken over: the tile's layers are made in their place. Raises CorruptFile for metadata or arrays of
+    which no tile can be made.
     """
-    return Tile(
-        anchor=anchor_of(metadata),
-        grid=grid_of(metadata),
-        layers={n: _layer(modalities[n], stored, metadata) for n, stored in arrays.items()},
-        metadata=_with_caption(metadata),
-    )
+    try:
+        return Tile(
+            anchor=anchor_of(metadata),
+            grid=grid_of(metadata),
+            layers={n: _layer(modalities[n], stored, metadata) for n, stored in arrays.items()},
+            metadata=_with_caption(metadata),
+        )
+    except (AnchorError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CorruptFile(f"The sample is no tile ({type(error).__name__}: {error}).") from None
 
 
 def anchor_of(metadata: Mapping[str, Any]) -> Anchor:

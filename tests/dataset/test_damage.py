@@ -1,10 +1,13 @@
 """Damage of every kind, metadata put back, statistics in any order."""
 
+import io
 import json
+import tarfile
 from functools import reduce
 from itertools import permutations
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -86,3 +89,34 @@ def test_check_finds_a_wrong_sum_and_a_foreign_index(tmp_path: Path) -> None:
     data[len(data) // 3] ^= 255  # one bit of a pixel
     dataset.shards[0].write_bytes(data)
     assert any(dataset.shards[0].name in f for f in check(dataset.path))
+
+
+PUBLISHED = {"tile_id": 2, "lat": 10.0, "long": 20.0, "acquisition_date": "2020-06-15"}
+
+
+@pytest.mark.parametrize(
+    ("pixels", "amiss"),
+    [
+        (np.ones((12, 128, 128), np.float32), {"lat": None}),
+        (np.ones((12, 128, 128), np.float32), {"lat": "north"}),
+        (np.ones((12, 128, 128), np.float32), {"lat": 95.0}),
+        (np.ones((12, 128, 128), np.float32), {"acquisition_date": "soon"}),
+        (np.ones((12, 128, 128), np.float32), {"layers": 3}),
+        (np.ones((12, 128, 128), np.float32), {"grid": {"epsg": 1}}),
+        (np.ones(5, np.float32), {}),
+        ("no pixels", {}),
+    ],
+)
+def test_a_sample_of_which_no_tile_can_be_made_is_named(tmp_path, pixels, amiss) -> None:
+    sample = io.BytesIO()
+    with h5py.File(sample, "w") as file:
+        file["sentinel2"], file["metadata"] = pixels, json.dumps(PUBLISHED | amiss)
+    with tarfile.open(tmp_path / "odd.tar", "w") as shard:
+        entry = tarfile.TarInfo("2.h5")
+        entry.size = len(sample.getvalue())
+        sample.seek(0)
+        shard.addfile(entry, sample)
+    dataset = open_dataset(tmp_path)
+    with pytest.raises(CorruptFile, match=r"[Tt]ile 2 in .*odd\.tar"):
+        dataset[2]
+    assert any("tile 2" in problem for problem in check(tmp_path))
