@@ -16,6 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from geomeld import signals
+from geomeld.caption.batch import WAITING, Batch
 from geomeld.caption.config import CaptionConfig
 from geomeld.caption.evaluators import Evaluator, identity_of, open_evaluator
 from geomeld.caption.graph import caption_chunk, caption_graph
@@ -55,6 +56,8 @@ class Summary:
     """Per caption, on average."""
     failures: dict[int, str]
     """Tiles without a record, with the reason."""
+    waiting: int
+    """Tiles whose answers a batch has still to bring."""
     examples: dict[int, str]
     """The first few captions by tile."""
     evaluator: dict[str, Any] = field(default_factory=dict)
@@ -70,13 +73,15 @@ def caption_dataset(
     limit: int | None = None,
     workers: int = 1,
     engine: Engine = "processes",
+    batch: Batch | None = None,
 ) -> Summary:
     """Write a caption for every tile: into `captions.parquet` and into the shards' metadata. Run again after any
     interruption it goes on, and ends in the same bytes; nothing that is in the ledger is asked again, and a run that
     has nothing to do writes nothing.
 
-    `workers` processes, or the nodes of a Ray cluster, measure signals; processes rewrite the shards. Raises
-    DatasetError for a folder that is no dataset or holds no tiles, CaptionError where no tile at all got a caption.
+    With a `batch` the openai writer speaks to no server: tiles whose answers are missing wait. `workers` processes, or
+    the nodes of a Ray cluster, measure signals; processes rewrite the shards. Raises DatasetError for a folder that is
+    no dataset or holds no tiles, CaptionError where no tile at all got a caption.
     """
     dataset = open_dataset(path)
     wanted = dataset.tile_ids[:limit]
@@ -90,7 +95,7 @@ def caption_dataset(
             return replace(_summary_of(dataset.path), evaluator=ranked_by)
         count, captions = _Counts(), dict[int, str | None]()
         with (
-            open_author(config, dataset) as author,
+            open_author(config, dataset, batch) as author,
             Ledger(dataset.path / LEDGER) as ledger,
             atomic(dataset.path / TABLE) as file,
         ):
@@ -102,11 +107,11 @@ def caption_dataset(
                     append_rows(table, group)
                     captions.update({r.tile_id: (r.record or {}).get("text") or None for r in group})
                     count.add(group)
-            if not any(captions.values()):
+            if not any(captions.values()) and batch is None:
                 reasons = Counter(count.failures.values()).most_common(1)
                 raise CaptionError(f"No tile of {path} got a caption: {reasons[0][0] if reasons else 'no signals'}.")
         update_metadata(dataset.path, {t: {"caption": text} for t, text in captions.items()}, workers=workers)
-        if not count.failures:  # a later run looks at failed tiles again
+        if not count.failures and not count.waiting:  # a later run looks at these tiles again
             write_atomically(note, json.dumps(_identity(open_dataset(path), config, wanted, ranked_by)).encode())
         return replace(count.summary(), evaluator=ranked_by, author=author.summary() if author else {})
 
@@ -254,7 +259,7 @@ class _Counts:
     """Running totals of a run."""
 
     def __init__(self) -> None:
-        self.tiles = self.records = self.claims = 0
+        self.tiles = self.records = self.claims = self.waiting = 0
         self.statuses: Counter[str] = Counter()
         self.edits: Counter[str] = Counter()
         self.failures: dict[int, str] = {}
@@ -263,6 +268,9 @@ class _Counts:
     def add(self, rows: Sequence[Row]) -> None:
         for row in rows:
             self.tiles += 1
+            if row.error == WAITING:
+                self.waiting += 1
+                continue
             if row.record is None:
                 self.failures[row.tile_id] = row.error or "no record"
                 continue
@@ -276,7 +284,7 @@ class _Counts:
     def summary(self) -> Summary:
         claims = round(self.claims / max(self.records, 1), 3)
         edits = dict(self.edits.most_common())
-        return Summary(self.tiles, dict(self.statuses), edits, claims, self.failures, self.examples)
+        return Summary(self.tiles, dict(self.statuses), edits, claims, self.failures, self.waiting, self.examples)
 
 
 def _summary_of(path: Path) -> Summary:

@@ -32,6 +32,10 @@ class Options:
     """Of the openai writer."""
     recorded: str = ""
     """File of the recorded writer: lines of {"tile_id": 1, "text": "..."}."""
+    export_requests: Path | None = None
+    """Speak to no server: write what the openai writer would ask as OpenAI batch files into this new folder."""
+    import_responses: tuple[Path, ...] = ()
+    """Speak to no server: take the openai writer's answers from these files, which a batch service has written."""
     seed: int = 0
     """Of every draw."""
     limit: int | None = None
@@ -53,6 +57,7 @@ def main(argv: list[str]) -> int:
     """Run the verb."""
     options = tyro.cli(Options, args=argv, prog="geomeld caption")
     gc.disable()  # what is imported stays: looking for garbage in it would take longer than captioning a hundred tiles
+    from geomeld.caption.batch import Batch
     from geomeld.caption.config import CaptionConfig
     from geomeld.caption.graph import caption_graph
     from geomeld.caption.run import caption_dataset
@@ -84,8 +89,10 @@ def main(argv: list[str]) -> int:
         found = report(options.dataset, config, options.evaluate, options.limit)
         print(json.dumps(found["gates"])) if options.json else print_report(found, options.evaluate)
         return 0
+    offline = options.export_requests is not None or options.import_responses
+    batch = Batch(options.export_requests, options.import_responses) if offline else None
     summary = caption_dataset(
-        options.dataset, config, limit=options.limit, workers=options.workers, engine=options.engine
+        options.dataset, config, limit=options.limit, workers=options.workers, engine=options.engine, batch=batch
     )
     if options.json:
         print(json.dumps(to_json(summary)))
@@ -104,6 +111,8 @@ def _print_summary(summary: Any) -> None:
         print(f"evaluator at {gsd}: {auc} of matched against shuffled pairs on {test['tiles']} tiles; it {counts}")
     if summary.author:
         _print_author(summary.author)
+    if summary.waiting:
+        print(f"{summary.waiting} tiles wait for answers; {summary.author['left_for_batch']} requests were written")
     for tile_id, text in summary.examples.items():
         print(f"  {tile_id}  {text}")
     for tile_id, reason in summary.failures.items():

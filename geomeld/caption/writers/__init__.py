@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from geomeld.caption.batch import Batch
 from geomeld.caption.config import CaptionConfig
 from geomeld.caption.endpoint import shaping
 from geomeld.caption.facts import Fact
@@ -12,6 +13,7 @@ from geomeld.caption.writers import noisy, recorded, tags, template
 from geomeld.caption.writers.author import Author
 from geomeld.caption.writers.prompt import prompt_hash
 from geomeld.caption.writers.template import Draft
+from geomeld.core.errors import ConfigError
 from geomeld.dataset import Dataset
 
 Writer = Callable[[int, Sequence[Fact], Plan, CaptionConfig, int], list[Draft]]
@@ -23,13 +25,17 @@ WRITERS: dict[str, Writer] = {
 """By the name that the configuration uses."""
 
 
-def open_author(config: CaptionConfig, dataset: Dataset) -> AbstractContextManager[Author | None]:
+def open_author(
+    config: CaptionConfig, dataset: Dataset, batch: Batch | None = None
+) -> AbstractContextManager[Author | None]:
     """The author that the configuration names, for the length of a run; None where a function of WRITERS drafts."""
     if config.writer != "openai":
+        if batch is not None:
+            raise ConfigError(f"Batches are for --writer openai, not {config.writer}.")
         return nullcontext()
     from geomeld.caption.writers.openai import Model
 
-    return Model(dataset, config)
+    return Model(dataset, config, batch)
 
 
 def shape_of(config: CaptionConfig) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from geomeld.caption.batch import WAITING, Batch, Outbox, take_in
 from geomeld.caption.config import CaptionConfig
 from geomeld.caption.endpoint import shaping
 from geomeld.caption.images import SHOWN, Picture, picture_of
@@ -63,9 +64,9 @@ class Model:
     Requests run on an event loop of their own; several chunks may be asked for at once, from several threads.
     """
 
-    def __init__(self, dataset: Dataset, config: CaptionConfig) -> None:
-        """Opens the store of answers; the server is first spoken to when an answer is missing. Raises MissingExtra
-        without the openai package."""
+    def __init__(self, dataset: Dataset, config: CaptionConfig, batch: Batch | None = None) -> None:
+        """Opens the store of answers; the server is first spoken to when an answer is missing, with a `batch` never.
+        Raises MissingExtra without the openai package, CaptionError and ConfigError as `batch` does."""
         try:
             import openai  # noqa: F401
         except ImportError:
@@ -77,7 +78,14 @@ class Model:
         self.counts: Counter[str] = Counter()
         self._given_up: dict[int, str] = {}
         self._last_good = float("-inf")
+        self._offline = batch is not None
+        self._outbox = Outbox(batch.requests) if batch and batch.requests else None
         self._store = Ledger(Path(dataset.path) / ANSWERS)
+        try:
+            self._taken_in = take_in(batch.responses, self._store) if batch else {}
+        except BaseException:
+            self._store.__exit__()
+            raise
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -92,6 +100,8 @@ class Model:
         self._thread.join()
         self._loop.close()
         self._store.__exit__()
+        if self._outbox is not None:
+            self._outbox.close()
 
     def __call__(self, asked: Sequence[Asked], round_number: int) -> list[Written]:
         """Candidates for each tile. Raises CaptionError where the very first question shows that the endpoint is not
@@ -108,6 +118,7 @@ class Model:
         return {
             "model": self.endpoint.model, **{k: self.counts[k] for k in named}, "cost": round(spent / 1e6, 6),
             "concurrency": int(self._pace.limit), "capabilities": abilities, "down": self.down,
+            "taken_in": self._taken_in, "left_for_batch": self._outbox.requests if self._outbox else 0,
         }  # fmt: skip
 
     # --- the loop ---
@@ -189,19 +200,26 @@ class Model:
     async def _draft(self, job: _Job, picture: Picture | None, round_number: int) -> None:
         """Distinct candidates: one request where the server gives several answers, else as many as it takes, each from
         another angle; a further request that brings nothing new is the last."""
-        wanted, got = self.config.candidates, 0
+        wanted, got, missing = self.config.candidates, 0, False
         for call in range(wanted):
             angle = self._angle(job.asked, round_number + call)
             chat = messages(job.asked.facts, job.asked.plan, job.asked.season, job.asked.gsd_m, angle,
                             picture.url if picture else None)  # fmt: skip
             sampling = self._sampling(job.asked.tile_id, round_number, call)
             key = self._key(chat, picture, sampling)
+            if self._offline and key not in self._store:
+                missing = True
+                if self._outbox is not None:
+                    self._outbox.add(key, {"model": self.endpoint.model, "messages": chat, **sampling})
+                continue
             answer = await self._answer(job, key, chat, sampling, wanted - got)
             fresh = _accepted(job, answer["choices"][: wanted - got], angle, _words_of(chat))
             got += len(answer["choices"])
             job.drafts += fresh
-            if got >= wanted or (call and not fresh):
+            if got >= wanted or (call and not fresh and not self._offline):
                 return
+        if missing:
+            raise _Down(WAITING)
 
     def _angle(self, asked: Asked, turn: int) -> str:
         start = below(draw_words(self.config.seed, "angle", asked.tile_id)[0], len(asked.plan.angles))
@@ -280,7 +298,7 @@ class Model:
     async def _send(self, chat: list[dict[str, Any]], settings: Mapping[str, Any]) -> dict[str, Any]:
         async with self._pace:
             answer = await self._client.chat.completions.create(model=self.endpoint.model, messages=chat, **settings)
-        return _record_of(answer)
+        return record_of(answer)
 
     async def _open(self) -> Capabilities:
         """What the server can do; asked once, before the first answer."""
@@ -321,7 +339,7 @@ class Model:
                     raise _Down(self.down)
                 try:
                     quick = self._client.with_options(max_retries=0)
-                    _record_of(await ask(quick, self.endpoint, image=self.endpoint.image))
+                    record_of(await ask(quick, self.endpoint, image=self.endpoint.image))
                     self._last_good = self._loop.time()
                 except (openai.OpenAIError, ValueError) as still:
                     gone, error = True, still
@@ -362,7 +380,7 @@ def _kind_of(error: Exception) -> str:
     )
 
 
-def _record_of(answer: Any) -> dict[str, Any]:
+def record_of(answer: Any) -> dict[str, Any]:
     """What is kept of an answer. Raises ValueError where it is none."""
     choices = getattr(answer, "choices", None)
     if not isinstance(choices, list) or not choices:
