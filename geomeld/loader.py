@@ -172,12 +172,23 @@ class Loader:
 def read_tiles(
     dataset: Readable, tile_ids: Sequence[int], modalities: Sequence[LayerType], skipped: dict[int, str]
 ) -> list[Tile]:
-    """The tiles with only the layers of `modalities`; those whose bytes are damaged go to `skipped` with the reason."""
+    """The tiles with only the layers of `modalities`; those that are damaged go to `skipped` with the reason."""
     names = [modality.name for modality in modalities]
     tiles = []
     for tile_id in tile_ids:
         try:
-            tiles.append(dataset.read(tile_id, names))
+            tiles.append(_of_full_size(dataset.read(tile_id, names), modalities))
         except CorruptFile as error:
             skipped[tile_id] = str(error)
     return tiles
+
+
+def _of_full_size(tile: Tile, modalities: Sequence[LayerType]) -> Tile:
+    """The tile. Raises CorruptFile where a layer does not cover its grid: no batch could hold it."""
+    for modality in modalities:
+        layer, side = tile.layers.get(modality.name), round(tile.grid.metres / modality.gsd)
+        if layer is not None and layer.values.shape[1:] != (side, side):
+            raise CorruptFile(
+                f"Tile {tile.tile_id}: {modality.name} has shape {layer.values.shape}, not {side} pixels."
+            )
+    return tile

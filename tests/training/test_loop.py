@@ -18,8 +18,8 @@ import geomeld
 from geomeld.batch import collate
 from geomeld.cli import main
 from geomeld.core.errors import CheckpointError, ConfigError, DatasetError, TrainingError, UsageError
-from geomeld.dataset import open_dataset, update_metadata
-from geomeld.loader import Augment, Loader, Split
+from geomeld.dataset import open_dataset, update_metadata, write_dataset
+from geomeld.loader import Augment, Loader, Split, read_tiles
 from geomeld.modalities import MODALITIES
 from geomeld.models.spec import LayerSpec
 from geomeld.models.text import TextConfig
@@ -228,6 +228,17 @@ def test_a_model_that_cannot_be_made_takes_no_folder(
     with pytest.raises(ConfigError):
         loop.pretrain(CONFIG, open_dataset(data), tmp_path / "c")
     assert not (tmp_path / "c").exists()
+
+
+def test_a_tile_with_a_layer_of_another_size_is_left_out(tmp_path: Path) -> None:
+    tiles = [fake_tile(i) for i in (1, 2)]
+    layer = tiles[1].layers["sentinel2"]
+    small = replace(layer, values=layer.values[:, :50, :50], valid=layer.valid[:, :50, :50])
+    tiles[1] = replace(tiles[1], layers={**tiles[1].layers, "sentinel2": small})
+    dataset, skipped = write_dataset(tmp_path / "d", tiles), {}
+    read = read_tiles(dataset, [1, 2], [MODALITIES["sentinel2"]], skipped)
+    assert [t.tile_id for t in read] == [1]
+    assert "(12, 50, 50)" in skipped[2]
 
 
 def test_a_full_disk_is_what_a_failed_save_speaks_of(data: Path, tmp_path: Path, monkeypatch) -> None:
