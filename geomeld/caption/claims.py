@@ -19,7 +19,7 @@ from geomeld.caption.lexicon import (
 from geomeld.core.caption import Claim
 from geomeld.signals.quantities import QUANTITIES
 
-_LANDS = frozenset("area areas land ground terrain landscape".split())
+_LANDS = frozenset(["area", "areas", "land", "ground", "terrain", "landscape"])
 REACH = 3
 """Unknown words that may stand between a noun and the words that say how much of it there is."""
 NEGATION_REACH = 8

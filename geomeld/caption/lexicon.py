@@ -12,32 +12,52 @@ _LAND = "{area,areas,land,ground,terrain,landscape,patch,patches,slope,slopes,hi
 
 COVER: Mapping[str, str] = {
     "tree": f"forest{{,s}}|woodland{{,s}}|woods|wooded|wooded {_LAND}|forested|forested {_LAND}|tree{{,s}}|tree cover|"
-    "tree-covered|forest-covered|stand{,s} of trees|tree stand{,s}|clump{,s} of trees|grove{,s}|copse{,s}|tree canopy|"
-    "jungle|rainforest{,s}|timberland|conifers|pines|treetops|{palm,oak,pine,fir,spruce,poplar,birch,beech,olive,coconut,acacia} {trees,tree,forest,grove,groves}|"
+    "tree-covered|{forest,tree,wood}-{clad,covered}|{tree,wooded} {groups,clumps,patches}|coppice{,s}|spinney{,s}|"
+    "forest cover|woodland cover|forest-covered|stand{,s} of trees|tree stand{,s}|clump{,s} of trees|grove{,s}|"
+    "copse{,s}|tree canopy|"
+    "jungle|rainforest{,s}|timberland|conifers|pines|treetops|"
+    "{palm,oak,pine,fir,spruce,poplar,birch,beech,olive,coconut,acacia} {trees,tree,forest,grove,groves}|"
     "{coniferous,deciduous,evergreen,tropical,mixed,pine,boreal} {forest,forests,trees,woodland,woods}",
-    "shrub": f"shrubland{{,s}}|shrub{{,s}}|shrubbery|shrubby {_LAND}|shrubby|scrub|scrubland{{,s}}|scrubby|"
-    f"scrubby {_LAND}|bush{{,es}}|bushland|brush|heath|heathland|chaparral|maquis|garrigue|moor{{,s}}|moorland{{,s}}|thicket{{,s}}|{{shrub,scrub}} cover",
-    "grass": f"grassland{{,s}}|grass|grasses|grassy|grassy {_LAND}|meadow{{,s}}|pasture{{,s}}|pastureland|rangeland|"
-    "savanna{,s,h,hs}|prairie{,s}|steppe{,s}|lawn{,s}|turf|sward{,s}|grazing land|hayfield{,s}|hay meadow{,s}|grass cover|grass-covered",
-    "crop": f"cropland{{,s}}|crop{{,s}}|crop field{{,s}}|farmland{{,s}}|farm land{{,s}}|cornfield{{,s}}|wheat|corn|maize|{{corn,wheat,maize,barley,rape,cotton,soybean}} field{{,s}}|{{circular,irrigated,irrigation}} field{{,s}}|center pivot{{,s}}|centre pivot{{,s}}|farm field{{,s}}|farm plot{{,s}}|farm{{,s}}|"
+    "shrub": f"shrubland{{,s}}|{{scrub,shrub,brush}}-{{clad,covered}}|{{shrub,scrubby,bushy}} patches|shrub{{,s}}|"
+    f"shrubbery|shrubby {_LAND}|shrubby|scrub|scrubland{{,s}}|scrubby|"
+    f"scrubby {_LAND}|bush{{,es}}|bushland|brushland|bushy {_LAND}|brush|heath|heathland|chaparral|maquis|garrigue|"
+    f"moor{{,s}}|moorland{{,s}}|thicket{{,s}}|{{shrub,scrub}} cover",
+    "grass": f"grassland{{,s}}|herbage|lea{{,s}}|{{grass,meadow,turf}}-{{clad,covered}}|grassy {{patches,stretches}}|"
+    f"grass plots|meadow patches|meadowland|grass|grasses|grassy|grassy {_LAND}|meadow{{,s}}|pasture{{,s}}|"
+    f"pastureland|rangeland|"
+    "savanna{,s,h,hs}|prairie{,s}|steppe{,s}|lawn{,s}|turf|sward{,s}|grazing land|hayfield{,s}|hay meadow{,s}|"
+    "grass cover|grass-covered",
+    "crop": f"cropland{{,s}}|{{crop,field}}-covered|field {{patches,strips}}|cropped parcels|cropped|farmed|"
+    f"cultivation|{{crop,farmed,cropped}} plot{{,s}}|crop{{,s}}|crop field{{,s}}|farmland{{,s}}|farm land{{,s}}|"
+    f"cornfield{{,s}}|wheat|corn|maize|{{corn,wheat,maize,barley,rape,cotton,soybean}} field{{,s}}|"
+    f"{{circular,irrigated,irrigation}} field{{,s}}|center pivot{{,s}}|centre pivot{{,s}}|farm field{{,s}}|"
+    f"farm plot{{,s}}|farm{{,s}}|"
     f"farming land|cultivated|cultivated {_LAND}|cultivated {{field,fields,plots}}|agricultural {_LAND}|"
     "agricultural {field,fields,plots,parcels}|agriculture|{ploughed,plowed,tilled} {land,field,fields,ground,soil}|"
-    "arable land|arable field{,s}|planted field{,s}|cropped {land,fields}",
+    "arable {land,ground}|farmed {land,ground}|arable field{,s}|planted field{,s}|cropped {land,fields}",
     "field": "field{,s}",
     "built": f"building{{,s}}|structures|built-up {_LAND}|built-up|built up area{{,s}}|settlement{{,s}}|settled land|"
-    "housing|rooftop{,s}|roof{,s}|dwelling{,s}|homes",
+    "housing|rooftop{,s}|roof{,s}|dwelling{,s}|homes|rooftop",
     "city": "city|cities|{,dense }urban {area,areas,district,districts,fabric,land,sprawl}|downtown|metropolis|"
     "{city,town} {block,blocks,center,centre}|high-rise{,s}|skyscraper{,s}|dense {city,settlement,suburb,suburbs}",
     "bare": f"{{bare,barren,sandy,rocky,stony,exposed}} {_LAND}|{{bare,exposed,brown,open,sandy,dry}} {{soil,earth}}|"
     "bare rock{,s}|bareland{,s}|barelands|barren|rocky|soil|sand|sands|rocks|stones|gravel|dirt|badland{,s}|"
-    "deserted land|sandbar{,s}|sandbank{,s}|mudflat{,s}|mud flat{,s}|tidal flat{,s}|lava field{,s}|lava|scree|open soil|exposed rock{,s}|rock outcrop{,s}|wasteland{,s}",
+    "deserted land|barrens|{bare,barren} {surfaces,expanses,stretches,patches,spots,tracts}|unvegetated|"
+    "bare-surfaced|unvegetated {land,ground,terrain,surfaces}|naked ground|sandbar{,s}|sandbank{,s}|mudflat{,s}|"
+    "mud flat{,s}|tidal flat{,s}|lava field{,s}|lava|scree|open soil|exposed rock{,s}|rock outcrop{,s}|wasteland{,s}",
     "desert": "desert{,s}|dune{,s}|sand dune{,s}",
-    "snow": f"snow|snowfield{{,s}}|snow field{{,s}}|ice|ice field{{,s}}|icefield{{,s}}|snow-covered|snow-covered {_LAND}|"
-    f"snowy|snowy {_LAND}|snow cover|icy ground|glacier{{,s}}|snow-capped|snow covered|ice sheet{{,s}}|ice floe{{,s}}|ice cap{{,s}}|snow and ice",
-    "wetland": f"wetland{{,s}}|marsh{{,es}}|marshland|marshy|marshy {_LAND}|swamp{{,s}}|swampy|swampy {_LAND}|bog{{,s}}|"
-    f"fen{{,s}}|peatland{{,s}}|peat bog{{,s}}|salt marsh{{,es}}|saltmarsh{{,es}}|reed belt{{,s}}|reed bed{{,s}}|reeds|waterlogged {_LAND}|flooded {_LAND}|flooded {{vegetation,fields}}|boggy {_LAND}",
-    "mangrove": "mangrove{,s}|mangrove {forest,forests,swamp,swamps,trees,stands}",
-    "moss": f"moss|mosses|lichen{{,s}}|moss and lichen|lichen and moss|mossy|mossy {_LAND}|tundra",
+    "snow": f"snow|snowfield{{,s}}|snow field{{,s}}|ice|ice field{{,s}}|icefield{{,s}}|snow-covered|"
+    f"snow-covered {_LAND}|"
+    f"snowy|snowy {_LAND}|snow cover|icy ground|glacier{{,s}}|snow-capped|snow covered|ice sheet{{,s}}|"
+    f"ice floe{{,s}}|ice cap{{,s}}|snow-clad|snow and ice|ice and snow",
+    "wetland": f"wetland{{,s}}|marsh-covered|boggy|boggy patches|marsh{{,es}}|marshland|marshy|marshy {_LAND}|"
+    f"swamp{{,s}}|swampy|swampy {_LAND}|bog{{,s}}|"
+    f"fen{{,s}}|peatland{{,s}}|peat bog{{,s}}|salt marsh{{,es}}|saltmarsh{{,es}}|reed belt{{,s}}|reed bed{{,s}}|"
+    f"reeds|waterlogged {_LAND}|flooded {_LAND}|flooded {{vegetation,fields}}|boggy {_LAND}",
+    "mangrove": "mangrove{,s}|mangrove-{clad,covered}|"
+    "mangrove {woodland,thickets,forest,forests,swamp,swamps,trees,stands}",
+    "moss": f"moss-{{clad,covered}}|moss|mosses|lichen{{,s}}|moss and lichen|mosses and lichens|moss cover|"
+    f"lichen and moss|mossy|mossy {_LAND}|tundra",
     "veg_dense": "{dense,thick,lush} {,green }{vegetation,greenery}|dense plant cover",
     "veg_sparse": f"{{sparse,thin}} {{,green }}{{vegetation,greenery,plant cover}}|sparsely vegetated {_LAND}|"
     f"sparsely vegetated|thinly vegetated {_LAND}|scattered vegetation",
@@ -45,7 +65,8 @@ COVER: Mapping[str, str] = {
     "open": "open {land,ground,country,countryside}|countryside",
 }
 WATER: Mapping[str, str] = {
-    "river": "river{,s}|waterway{,s}|riverbank{,s}|river bank{,s}|river delta{,s}|delta{,s}|river channel{,s}|watercourse{,s}",
+    "river": "river{,s}|waterway{,s}|riverbank{,s}|river bank{,s}|river delta{,s}|delta{,s}|river channel{,s}|"
+    "watercourse{,s}",
     "stream": "stream{,s}|creek{,s}|brook{,s}|rivulet{,s}|tidal creek{,s}",
     "lake": "lake{,s}|lakeshore{,s}|lagoon{,s}",
     "pond": "pond{,s}|small pool{,s} of water",
@@ -58,11 +79,13 @@ WATER: Mapping[str, str] = {
     "dry_bed": "dry {river bed,riverbed,lake bed,lakebed,bed,channel,river,lake}{,s}",
 }
 RELIEF: Mapping[str, str] = {
-    "flat": "flat|level|level ground|plain{,s}|even ground|flatland{,s}|lowland plain{,s}",
-    "undulating": "gently undulating|undulating|gentle rises|gently sloping",
+    "flat": "flat|level|low-relief|flattish|flat-lying|level ground|plain{,s}|even {ground,terrain,land,plain}|"
+    "flatland{,s}|lowland plain{,s}",
+    "undulating": "gently undulating|undulating|undulations|wavy|gently swelling|gentle rises|gently sloping",
     "rolling": "rolling|rolling hill{,s}|gently rolling|gentle hills|low hills",
-    "hilly": "hilly|hill{,s}|hillside{,s}|hillslope{,s}|slope{,s}|sloping|uneven",
-    "mountain": "mountain{,s}|mountainous|mountainside{,s}|mountain {slope,slopes}|alpine|high {mountain,mountains}",
+    "hilly": "hilly|hummocky|hillock{,s}|hillocky|hill{,s}|hillside{,s}|hillslope{,s}|slope{,s}|sloping|uneven",
+    "mountain": "mountain{,s}|mountain {sides,land,terrain,country,ground,landscape,setting}|mountainous|"
+    "mountainside{,s}|mountain {slope,slopes}|alpine|high {mountain,mountains}",
     "steep": "steep|rugged|craggy|{steep,rugged} {slope,slopes,hill,hills,hillside,hillsides}",
     "valley": "valley{,s}|valley floor|gorge{,s}|canyon{,s}|ravine{,s}|gully|gullies|hollow{,s}",
     "ridge": "ridge{,s}|ridgeline{,s}|crest{,s}|mountain ridge{,s}",
@@ -75,19 +98,24 @@ STYLE: Mapping[str, str] = {
     "meta": "{satellite,aerial,overhead,bird's-eye,top-down} {image,imagery,view,photo,photograph,picture,scene}|image|"
     "imagery|photo{,s,graph,graphs}|picture{,s}|{the,this} scene|we {see,can see}|can be seen|is shown|as shown|"
     "{the,this} {image,photo,picture} {shows,depicts,displays}|from above|viewed from|caption|description",
-    "sensor": "sentinel|sentinel-1|sentinel-2|landsat|ndvi|worldcover|openstreetmap|osm|sar|radar|backscatter|pixel{,s}|"
+    "sensor": "sentinel|sentinel-1|sentinel-2|landsat|ndvi|worldcover|openstreetmap|osm|sar|radar|backscatter|"
+    "pixel{,s}|"
     "spectral|reflectance|infrared|metadata|dataset|signals|gsd|tag{,s}|resolution|land cover class{,es}",
     "hedge": "possibly|probably|perhaps|maybe|likely|presumably|apparently|appear{,s} to be|seem{,s} to be|may be|"
     "might be|could be|suggests|suggesting|what looks like|what appears to be",
-    "weather": "cloud{,s}|cloudy|cloudless|haze|hazy|sunny|sunlit|clear {sky,skies}|fog|foggy|mist|misty|shadow{,s}|rain|"
+    "weather": "cloud{,s}|cloudy|cloudless|haze|hazy|sunny|sunlit|clear {sky,skies}|fog|foggy|mist|misty|shadow{,s}|"
+    "rain|"
     "rainy|storm{,s}|sunset|sunrise|at {night,dawn,dusk}|sunlight|overcast",
     "season": "autumn|autumnal|fall colours|spring|summer|winter|wintry|springtime|summertime",
-    "small": "people|person|car{,s}|vehicle{,s}|truck{,s}|boat{,s}|sailboat{,s}|yacht{,s}|ship{,s}|vessel{,s}|train{,s}|caravan{,s}|container{,s}|animal{,s}|cattle|cow{,s}|sheep|horse{,s}|"
+    "small": "people|person|car{,s}|vehicle{,s}|truck{,s}|boat{,s}|sailboat{,s}|yacht{,s}|ship{,s}|vessel{,s}|"
+    "train{,s}|caravan{,s}|container{,s}|animal{,s}|cattle|cow{,s}|sheep|horse{,s}|"
     "bench{,es}|street sign{,s}|pedestrian{,s}|{,sun }umbrella{,s}|fence{,s}|bird{,s}",
-    "purpose": "used for|used by|used to|supporting the|for {agriculture,recreation,irrigation,tourism,farming,grazing}|"
+    "purpose": "used for|used by|used to|supporting the|"
+    "for {agriculture,recreation,irrigation,tourism,farming,grazing}|"
     "{local,regional} economy|popular with|important for|home to|ideal for|provides|providing|designed to|"
     "serves as|serving as|indicating|which {suggests,indicates}",
-    "change": "expanding|growing {city,town,village}|recently|newly|new|in recent years|deforestation|deforested|abandoned|"
+    "change": "expanding|growing {city,town,village}|recently|newly|new|in recent years|deforestation|deforested|"
+    "abandoned|"
     "under construction|no longer|formerly|disused|ruined|burned|burnt",
     "taste": "beautiful|picturesque|stunning|scenic|idyllic|peaceful|breathtaking|charming|serene|tranquil|lovely",
 }
@@ -97,12 +125,15 @@ UNMAPPED = {
     "paddy": "paddy|paddies|rice {field,fields,paddy,paddies}",
     "plantation": "plantation{,s}|palm plantation{,s}",
     "factory": "factory|factories|mill{,s}|power station{,s}",
-    "port": "port{,s}|harbour{,s}|harbor{,s}|dock{,s}|shipyard{,s}|wharf|wharves|quay{,s}|container {terminal,port,yard}{,s}",
+    "port": "port{,s}|harbour{,s}|harbor{,s}|dock{,s}|shipyard{,s}|wharf|wharves|quay{,s}|"
+    "container {terminal,port,yard}{,s}",
     "playground": "playground{,s}|basketball court{,s}|tennis court{,s}",
     "mine": "mine{,s}|mining {area,site,pit,pits}",
     "tunnel": "tunnel{,s}",
-    "castle": "castle{,s}|monument{,s}|tower{,s}|chateau|chateaux|palace{,s}|fortress{,es}|lighthouse{,s}|prison{,s}|silo{,s}",
-    "leisure_ground": "racecourse{,s}|racetrack{,s}|race track{,s}|{amusement,theme} park{,s}|campsite{,s}|camp site{,s}|"
+    "castle": "castle{,s}|monument{,s}|tower{,s}|chateau|chateaux|palace{,s}|fortress{,es}|lighthouse{,s}|"
+    "prison{,s}|silo{,s}",
+    "leisure_ground": "racecourse{,s}|racetrack{,s}|race track{,s}|{amusement,theme} park{,s}|campsite{,s}|"
+    "camp site{,s}|"
     "{caravan,trailer,mobile home} park{,s}|zoo{,s}|fountain{,s}",
     "island": "island{,s}|islet{,s}|reef{,s}|coral reef{,s}",
 }
@@ -114,12 +145,15 @@ ALSO = {
     "highway": "highway{,s}|motorway{,s}|freeway{,s}|expressway{,s}|motor way{,s}|motorway junction{,s}",
     "wind_turbine": "wind farm{,s}|windmill{,s}",
     "street": "street{,s}|side street{,s}",
-    "house": "detached house{,s}|farmhouse{,s}|cottage{,s}|villa{,s}|bungalow{,s}|{terrace,terraced} house{,s}|residential building{,s}|apartment {block,blocks,buildings}",
+    "house": "detached house{,s}|farmhouse{,s}|cottage{,s}|villa{,s}|bungalow{,s}|{terrace,terraced} house{,s}|"
+    "residential building{,s}|apartment {block,blocks,buildings}",
     "village": "small village{,s}",
-    "railway": "railway{,s}|railroad{,s}|railway track{,s}|train track{,s}|rail line{,s}|rails|{railway,rail,marshalling,freight} yard{,s}",
+    "railway": "railway{,s}|railroad{,s}|railway track{,s}|train track{,s}|rail line{,s}|rails|"
+    "{railway,rail,marshalling,freight} yard{,s}",
     "airfield": "airport{,s}|airstrip{,s}|aerodrome{,s}|airport terminal{,s}",
     "storage_tank": "tank{,s}|oil tank{,s}|storage tank farm{,s}",
-    "sports_pitch": "{football,sports,soccer,baseball,playing} {field,fields,pitch,pitches}|{sports,cricket} ground{,s}|{baseball,softball} diamond{,s}|running track{,s}",
+    "sports_pitch": "{football,sports,soccer,baseball,playing} {field,fields,pitch,pitches}|"
+    "{sports,cricket} ground{,s}|{baseball,softball} diamond{,s}|running track{,s}",
     "industrial": "industrial {zone,site,complex,estate}{,s}|industrial land|warehouse{,s}",
     "commercial": "shopping {centre,center,mall}{,s}|retail area{,s}",
     "residential": "residential {zone,district,neighborhood,neighbourhood,block,land}{,s}|suburb{,s}|"
@@ -214,7 +248,7 @@ COUNTS: Mapping[str, tuple[int, int]] = {
 MODIFIERS = (
     "dense", "thick", "closed", "open", "tall", "young", "mature", "green", "lush", "dry", "brown", "parched", "winding",
     "meandering", "large", "small", "wide", "narrow", "big", "frozen", "muddy", "turbid", "barren", "irrigated", "tiny",
-    "fallow", "golden", "broad", "huge", "long",
+    "fallow", "golden", "broad", "huge", "long", "verdant", "dried",
 )  # fmt: skip
 SURROUNDS = ("surrounded by", "encircled by", "ringed by", "enclosed by", "hemmed in by")
 _MARKERS: Mapping[str, tuple[str, ...]] = {
@@ -292,7 +326,8 @@ _VOCABULARY = frozenset(w for form in _FORMS for w in form)
 
 LOCATION = re.compile(
     r"(?:\b(?:in|to|at|along|near|on|towards?|across|over|from|throughout) )?\bthe (?:far |very )?"
-    r"(?P<where>(?:north|south)(?:-? ?(?:eastern|western|east|west)|ern)?|eastern|western|east|west|cent(?:re|er)|central|"
+    r"(?P<where>(?:north|south)(?:-? ?(?:eastern|western|east|west)|ern)?|eastern|western|east|west|cent(?:re|er)|"
+    "central|"
     r"middle|(?:upper|lower|top|bottom)[- ](?:left|right)|left|right|upper|lower|top|bottom)"
     r"(?: (?:parts?|corner|half|side|edge|quarter|end|third|section))?\b"
 )

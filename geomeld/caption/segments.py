@@ -8,16 +8,20 @@ _LEADS = (
     "with|while|where|whereas|but|alongside|along with|as well as|next to|amid|among|beside|near|around|below|above|"
     "surrounded by|crossed by|dotted with|interspersed with|broken up by|broken by|bordered by|flanked by|lined with|"
     "fringed by|edged by|supporting|under|as|without|plus|cut by|divided by|close to|together with|joined by|"
-    "mixed with|giving way to|leaving room for|not far from"
+    "mixed with|giving way to|leaving room for|making room for|not far from|accompanied by|complemented by|backed by|"
+    "enriched by|supplemented by|varied by|followed by|besides|interrupted by|punctuated by|sprinkled with|"
+    "studded with|peppered with|speckled with|flecked with|intermixed with|traversed by|split by|facing|within|inside|"
+    "amidst"
 )
-SEPARATOR = re.compile(rf",? (?:{_LEADS}) |, and |, |; | and ")
+SEPARATOR = re.compile(rf",? (?:{_LEADS}) |, by |, and |, |; | and ")
 """What leads from one part of a sentence to the next."""
 LIST = (", ", " and ", ", and ", "; ")
 """Separators between items of one list."""
 _VERBS = (
     "cover dominate stretch spread fill lie run cross stand sit surround blanket make take occupy extend pass flow "
     "border line grow give share mix hold carry reach meet rise alternate clothe flank divide wind cut separate follow "
-    "hug lead prevail carpet"
+    "hug lead prevail carpet predominate cloak mantle drape sweep span claim form account traverse drain split edge "
+    "fringe frame face touch connect link join accompany appear occur exist contain bear rest gather go head"
 )
 _OTHERS = (
     "stretches crosses passes carries reaches is are surrounded covered dominated on in across over under along among"
@@ -86,7 +90,7 @@ def tidy(text: str) -> str:
     """Spaces, articles, commas and the capital put right."""
     text = re.sub(r"\s+", " ", text).replace(" ,", ",").replace(" .", ".")
     text = re.sub(r"\b(a|an|A|An) (?=([a-zA-Z]+))", _article, text)
-    text = re.sub(r"(?:\s*(?:[,.]|\b(?:and|with|by|of|on|in|near|under|as)\b))+\s*\.$", ".", text)
+    text = re.sub(r"(?:\s*(?:[,.]|\b(?:and|with|(?<!close )by|of|on|in|near|under|as)\b))+\s*\.$", ".", text)
     text = re.sub(r"\b(\w+) \1\b", r"\1", re.sub(r",\s*(?=,)", "", text)).strip(" ,")
     return text[:1].upper() + text[1:]
 

@@ -36,7 +36,7 @@ _MOST = (
     "covered by", "covered with", "covered in", "mostly covered by", "mostly covered with", "mostly covered in",
     "largely covered by", "largely covered with", "largely covered in", "covered largely by", "covered mainly by",
     "covered mostly by", "vast areas of", "vast expanses of", "a vast expanse of", "carpeted with", "carpeted in",
-    "mostly under", "largely under",
+    "mostly under", "largely under", "clothed in", "cloaked in", "mantled in", "draped in",
 )  # fmt: skip
 _MOST_AFTER = (
     "dominates", "dominate", "dominated", "mostly", "largely", "mainly", "predominantly", "prevail", "prevails",
@@ -45,19 +45,26 @@ _MOST_AFTER = (
     "fill most of", "fills most of", "take up most of", "takes up most of", "make up most of", "makes up most of",
     "occupy most of", "occupies most of", "spread across most of", "spreads across most of", "extend over most of",
     "extends over most of", "spread over most of", "spreads over most of", "clothe", "clothes",
+    "predominate", "predominates", "sweep across", "sweeps across", "cloak", "cloaks", "mantle", "mantles", "drape",
+    "drapes", "span most of", "spans most of", "claim most of", "claims most of", "form most of", "forms most of",
+    "account for most of", "accounts for most of", "reach across most of", "reaches across most of", "dominating",
+    "prevailing", "predominating", "blanketing", "carpeting", "covering", "cloaking", "mantling", "on most of it",
 )  # fmt: skip
 _LARGE = (
     "a large part", "large parts", "extensive", "lots of", "large areas", "large areas of", "much of", "broad",
     "wide areas", "wide areas of", "broad areas of", "large tracts of", "wide tracts of", "broad stretches of",
     "wide stretches of", "large stretches of", "large expanses of", "wide expanses of", "plenty of", "ample",
     "abundant", "swathes of", "a large area of", "a broad stretch of", "a wide expanse of", "partly covered by",
-    "partly covered with",
+    "partly covered with", "considerable", "substantial", "sizeable", "plentiful", "widespread",
+    "large swathes of", "much",
 )  # fmt: skip
 _LARGE_AFTER = ("covers part of", "cover part of", "takes up part of", "take up part of", "spreads over", "spread over")
 _SOME = (
     "patches of", "some", "stands of", "areas of", "several", "pockets of", "stretches of", "several patches of",
     "plots of", "clumps of", "clusters of", "parcels of", "bands of", "several areas of", "a number of", "blocks of",
-    "several stands of", "tracts of", "a block of",
+    "several stands of", "tracts of", "a block of", "portions of", "intermittent",
+    "a fair amount of", "sections of", "a share of", "various", "groups of", "patchy", "assorted",
+    "piecemeal", "discontinuous", "broken", "multiple",
 )  # fmt: skip
 _FEW = (
     "a few patches of", "small patches of", "a few", "few", "small", "scattered", "a strip of", "bits of", "sparse",
@@ -66,7 +73,9 @@ _FEW = (
     "occasional", "small areas of", "a patch of", "a small patch of", "thin strips of", "strips of",
     "small stands of", "a few stands of",
     "small clumps of", "scattered clumps of", "a touch of", "traces of", "small plots of", "a few plots of",
-    "small stretches of", "slivers of",
+    "small stretches of", "slivers of", "sporadic", "spots of", "a spot of", "a sprinkling of", "stray",
+    "limited", "fragments of", "scant", "solitary", "dispersed",
+    "infrequent",
 )  # fmt: skip
 
 QUANTITIES: tuple[Quantity, ...] = (

@@ -50,10 +50,10 @@ def test_what_is_everywhere_leaves_no_cover_over() -> None:
 
 def test_the_rest_is_the_rest() -> None:
     told = {
-        "grass": "grass|meadow",
-        "tree": "tree|wood|forest",
-        "shrub": "shrub|scrub|bush|brush",
-        "bare": "bare|barren",
+        "grass": "grass|meadow|sward|herbage|leas",
+        "tree": "tree|wood|forest|timber|copse|grove|coppice|spinney",
+        "shrub": "shrub|scrub|bush|brush|thicket",
+        "bare": "bare|barren|unvegetated|naked|exposed",
     }
     texts = [t for t in written(laid_out("patches"), 200) if "make up the rest" in t or "makes up the rest" in t]
     assert texts

@@ -138,16 +138,13 @@ def _mangrove_belt(claim: Claim, signals: Signals, limits: Limits) -> Finding:
 
 
 def _green(claim: Claim, signals: Signals, limits: Limits) -> Finding | None:
-    said = {"green", "lush", "irrigated"} & set(claim.modifiers)
-    return (
-        _colour(claim, signals, limits["lush_from"] if said - {"green"} else limits["green_from"], above=True)
-        if said
-        else None
-    )
+    said = {"green", "verdant", "lush", "irrigated"} & set(claim.modifiers)
+    lush = bool(said - {"green", "verdant"})
+    return _colour(claim, signals, limits["lush_from" if lush else "green_from"], above=True) if said else None
 
 
 def _dry(claim: Claim, signals: Signals, limits: Limits) -> Finding | None:
-    said = {"dry", "brown", "parched", "barren", "fallow", "golden"} & set(claim.modifiers)
+    said = {"dry", "dried", "brown", "parched", "barren", "fallow", "golden"} & set(claim.modifiers)
     return _colour(claim, signals, limits["ndvi_below"], above=False) if said and claim.concept != "bare" else None
 
 

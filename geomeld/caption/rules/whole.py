@@ -13,7 +13,7 @@ Limits = Mapping[str, float]
 WholeCheck = Callable[[str, Sequence[Claim], Signals, Limits], Finding | None]
 _FUNCTION_WORDS = (
     "and or with of in on by the a an to at from across over among amid some few several many where while but "
-    "surrounded covered dotted is are patches areas"
+    "surrounded covered dotted is are"
 )
 _DANGLING = frozenset(_FUNCTION_WORDS.split())
 

@@ -1,321 +1,297 @@
-"""Grammar: the words and sentence frames of the template writer, as tables.
+"""Grammar: the sentence frames of the template writer, as tables.
 
 In a frame, {g} is the ground's noun, {a} and {b} two covers, {w} water, {o} an object, {land} land with its relief
 ("rolling hills"), {area} the same as a singular noun ("rolling landscape"), {p} and {q} places. "cover+" is a verb
-that agrees with its frame's subject.
+that agrees with its frame's subject, "[a|b]" a choice.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class Noun:
-    """A noun of a cover."""
-
-    word: str
-    plural: bool = False
-    traits: bool = True
-    """Whether adjectives fit before it."""
-
-
-def _nouns(mass: str, plural: str = "") -> tuple[Noun, ...]:
-    single = tuple(Noun(w.strip("*"), False, not w.endswith("*")) for w in mass.split("|") if w)
-    return single + tuple(Noun(w.strip("*"), True, not w.endswith("*")) for w in plural.split("|") if w)
-
-
-# A land cover is not a land use, bare ground need not be soil: pastures, ploughed fields or sand are not said.
-NOUNS: Mapping[str, tuple[Noun, ...]] = {
-    "tree": _nouns("forest|woodland|tree cover|forest|wooded land*", "trees|woods"),
-    "shrub": _nouns("shrubland|scrub|scrubland|bushland|brush|shrubby ground*", "shrubs|bushes"),
-    "grass": _nouns("grassland|grass|grassland|grass cover|grassy ground*", "meadows|grasslands"),
-    "crop": _nouns(
-        "cropland|farmland|cultivated land|arable land|agricultural land", "crop fields|cultivated fields|crops"
-    ),
-    "built": _nouns("built-up land*|housing*", "buildings*"),
-    "bare": _nouns("bare ground*|bare land*|barren land*|barren ground*|open bare ground*"),
-    "snow": _nouns("snow*|snow cover*|snow and ice*", "snowfields*"),
-    "wetland": _nouns("marshland|wetland|marshy ground", "wetlands|marshes"),
-    "mangrove": _nouns("mangrove forest", "mangroves"),
-    "moss": _nouns("moss and lichen|moss"),
-    "veg_dense": _nouns("dense vegetation*|dense green vegetation*|thick vegetation*|lush vegetation*|dense greenery*"),
-    "veg": _nouns("vegetation*|green vegetation*|greenery*|plant cover*"),
-    "veg_sparse": _nouns("sparse vegetation*|thin vegetation*|sparse plant cover*"),
-}
-TRAITS: Mapping[str, tuple[str, ...]] = {
-    "dense": ("dense", "thick"), "tall": ("tall",), "green": ("green",),
-    "lush": ("lush", "lush green"), "dry": ("dry",), "large": ("large", "broad"),
-    "small": ("small",), "narrow": ("narrow",), "wide": ("wide", "broad"),
-}  # fmt: skip
-UNFIT = {("dense", "tree cover"), ("tall", "tree cover"), ("tall", "woodland"), ("dry", "meadows"),
-         ("dense", "trees"), ("dense", "mangroves"), ("broad", "lake"), ("broad", "pond"), ("thick", "trees"),
-         ("tall", "mangrove forest")}  # fmt: skip
-"""Adjective and noun that do not go together."""
-
-AMOUNTS: Mapping[str, tuple[str, ...]] = {
-    "all": ("",),
-    "most": ("",),
-    "large": ("large areas of", "wide areas of", "broad stretches of", "extensive", "large tracts of",
-              "wide expanses of"),
-    "some": ("patches of", "areas of", "pockets of", "some", "stretches of", "several patches of"),
-    "few": ("scattered", "a few patches of", "small patches of", "scattered patches of", "small pockets of", "a little",
-            "a touch of", "isolated patches of", "bits of", "a few small patches of", "a scattering of", "slivers of"),
-}  # fmt: skip
-"""By quantity band of `signals.quantities`."""
-COMPACT: Mapping[str, tuple[str, ...]] = {
-    "some": ("some", "a block of"),
-    "few": ("a little", "a small patch of", "a patch of"),
-}
-"""Of a cover that lies in one piece: nothing there is scattered."""
-COMPACT_PLURALS: Mapping[str, tuple[str, ...]] = {"some": ("some",), "few": ("a few",)}
-FOR_PLURALS: Mapping[str, tuple[str, ...]] = {
-    "large": ("extensive",),
-    "some": ("some", "several"),
-    "few": ("a few", "scattered", "a few scattered", "a few small", "isolated"),
-}
-OF_WOODS = {"large": ("extensive", "large areas of"), "some": ("some", "patches of", "stretches of"),
-            "few": ("small patches of", "bits of", "slivers of")}  # fmt: skip
-OF_TREES = {"large": ("large areas of", "broad stretches of"),
-            "some": ("stands of", "clumps of", "some", "groups of", "clusters of"),
-            "few": ("scattered", "a few", "small clumps of", "a few stands of", "isolated",
-                    "a scattering of")}  # fmt: skip
-OF_CROPS = {"large": ("large areas of", "broad stretches of"), "some": ("plots of", "some", "parcels of"),
-            "few": ("a few plots of", "small plots of", "slivers of")}  # fmt: skip
-PLURAL_TABLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "trees": OF_TREES, "woods": OF_WOODS, "shrubs": OF_TREES, "bushes": OF_TREES, "mangroves": OF_TREES,
-    "crops": OF_CROPS,
-}  # fmt: skip
-
-RELIEF: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "flat": (("flat", "flat", "level"), ("flat land", "flat terrain", "level ground", "flat ground", "a flat plain",
-                                         "level terrain", "a level plain")),
-    "gently undulating": (("gently undulating", "undulating"),
-                          ("gently undulating land", "undulating terrain", "gently undulating ground",
-                           "undulating land")),
-    "rolling": (("rolling", "gently rolling"), ("rolling hills", "rolling terrain", "rolling land", "low hills",
-                                                "gently rolling land")),
-    "hilly": (("hilly",), ("hilly land", "hilly terrain", "hilly ground", "hillsides", "hills")),
-    "mountainous": (("mountainous", "mountainous"), ("mountainous terrain", "mountain slopes", "mountainous ground",
-                                                     "mountainous land", "mountainsides")),
-    "": (("",), ("the land", "the ground")),
-}  # fmt: skip
-"""Relief class -> (adjectives, nouns of land)."""
-AREA = ("area", "landscape", "area", "stretch of land", "landscape", "expanse", "tract of land")
-AREA_OF = ("area", "landscape", "expanse")
-"""What reads well before "of"."""
-
-PLACES: Mapping[str, tuple[str, ...]] = {
-    "side": ("in the {}", "to the {}", "in the {}ern part", "towards the {}", "in the {}ern half"),
-    "corner": ("in the {}", "to the {}", "in the {}ern corner", "towards the {}", "in the {}ern part"),
-    "centre": ("in the centre", "in the middle", "at the centre"),
-}
-
+_MOSTLY = "mostly|largely|mainly|predominantly|chiefly"
+_UNDER = (
+    "dominated by|mostly covered by|largely covered with|covered mainly by|covered in|covered with|clothed in|"
+    "cloaked in|"
+    "mantled in|draped in|carpeted with|mostly under|largely under|covered largely by"
+)
+_COVER = "cover+|blanket+|carpet+|clothe+|cloak+|mantle+|drape+"
+_MOST_OF = (
+    "cover+|make+ up|take+ up|occupy+|fill+|span+|claim+|form+|account+ for|extend+ over|spread+ across|reach+ across"
+)
 GROUND = (
-    "{g} cover+ most of the {area}",
-    "{g} stretch+ across the {area}",
-    "{g} dominate+ the {area}",
-    "{g} blanket+ the {area}",
-    "{g} spread+ across most of the {area}",
-    "{g} make+ up most of the {area}",
-    "{g} extend+ over most of the {area}",
-    "{g} take+ up most of the {area}",
-    "{g} occupy+ most of the {area}",
-    "{g} carpet+ the {area}",
-    "{g} cover+ much of the {area}",
-    "a {area} dominated by {g}",
-    "a {area} mostly covered by {g}",
-    "a {area} largely covered in {g}",
-    "a {area} covered mainly by {g}",
-    "mostly {g} on {land}",
-    "{land} mostly covered with {g}",
-    "{land} largely covered by {g}",
-    "{land} dominated by {g}",
-    "{land} covered in {g}",
-    "across the {area}, {g} cover+ most of the ground",
-    "over {land}, {g} take+ up most of the area",
+    f"{{g}} [{_MOST_OF}] most of [the|this|a] {{area}}",
+    f"{{g}} [{_COVER}] [the|this|a] {{area}}",
+    f"{{g}} [{_COVER}] {{land}}",
+    "{g} stretch+ across [a|this] {area}",
+    "{g} stretch+ across {land}",
+    "{g} sweep+ across [the|this] {area}",
+    "{g} dominate+ [a|this] {area}",
+    "{g} dominate+ {land}",
     "{g} prevail+ on {land}",
-    "the {area} is mostly {g}",
-    "most of the {area} is covered with {g}",
-    "vast expanses of {g} reach across {land}",
-    "a vast expanse of {g} lies over {land}",
-    "the {area} is dominated by {g}",
-    "{g} cover+ {land}",
-    "the ground of this {area} is mainly {g}",
+    "{g} predominate+ [on|across|over|throughout] {land}",
+    "{g} cover+ much of [a|this] {area}",
+    f"a {{area}} [{_UNDER}] {{g}}",
+    f"{{adj}} [terrain|ground|country|land] [{_UNDER}] {{g}}",
+    f"{{land}} [{_UNDER}] {{g}}",
+    f"[{_MOSTLY}] {{g}} on {{land}}",
+    f"[{_MOSTLY}] {{g}} across a {{area}}",
+    f"[{_MOSTLY}] {{g}} over {{land}}",
+    "across the {area}, {g} [cover+|occupy+|fill+|make+ up] most of the ground",
+    "over {land}, {g} [take+ up|occupy+|claim+|make+ up] most of the area",
+    f"[this|the] {{area}} is [{_MOSTLY}] {{g}}",
+    "most of [the|this] {area} [lies|rests|remains|stays] under {g}",
+    "vast expanses of {g} [reach|stretch|extend|spread|roll] [across|over] {land}",
+    "a vast expanse of {g} [lies|spreads|extends|unfolds|reaches] over {land}",
+    "the {area} [lies|rests|stays|remains] [mostly|largely] under {g}",
+    "on {land}, {g} [dominate+|prevail+|predominate+]",
+    "throughout this {area}, {g} [dominate+|prevail+|predominate+]",
+    "{g} [dominating|blanketing|carpeting|covering|cloaking|mantling] {land}",
+    "{c} {land}",
+    "{c} {land} [here|all around|throughout|nearly everywhere]",
+    "[mostly|largely|mainly|predominantly|chiefly] {c} {land}",
+    "[mostly|largely|mainly|predominantly|chiefly] {c} [ground|terrain|country] in a {area}",
+    "[this|the] {area} is [mostly|largely|mainly|predominantly|chiefly] {c}",
+    "a {c} {area}",
 )
 """One cover has half of the tile or more."""
 EVERYWHERE = (
     "{g} cover+ the entire {area}",
-    "{g} cover+ nearly all of the {area}",
+    "{g} cover+ nearly all of [the|this] {area}",
     "{g} fill+ the whole {area} from edge to edge",
-    "a {area} entirely covered by {g}",
-    "a {area} completely covered by {g}",
-    "the {area} is almost entirely {g}",
-    "{g} cover+ almost all of the {area}",
+    "a {area} [entirely|completely] covered by {g}",
+    "{land} [entirely|completely] covered [by|with] {g}",
+    "[the|this] {area} is almost entirely {g}",
+    "{g} cover+ almost all of [the|this] {area}",
     "nothing but {g} on {land}, reaching from one side of the area to the other",
     "{g} cover+ nearly the whole {area}, with little else to be found",
-    "{land} blanketed by {g} in every direction",
-    "wall-to-wall {g} on {land}",
+    "{land} blanketed [by|in] {g} in every direction",
+    "a {area} blanketed [by|in] {g} in every direction",
+    "wall-to-wall {g} [on|across|over] {land}",
+    "wall-to-wall {g} [in|across] a {area}",
+    "nothing but {g} [across|throughout] a {area}",
+    "over {land}, almost everything is {g}, with little else in between",
+    "{g} reach+ in every direction over {land}, with little else around",
+    "{land} with nothing but {g} [all around|in all directions|everywhere]",
+    "{g} cover+ almost all {land} here",
 )
 """One cover has nine tenths or more."""
 MIXTURE = (
-    "{a} and {b} share the {area}",
-    "{a} and {b} lie side by side on {land}",
-    "{a} and {b} alternate across the {area}",
-    "a mix of {a} and {b} on {land}",
-    "a patchwork of {a} and {b} spreads over {land}",
+    "{a} and {b} share [the|this|a] {area}",
+    "{a} and {b} [lie|rest|stand] side by side on {land}",
+    "{a} and {b} alternate [across|over] [the|a] {area}",
+    "{a} and {b} alternate on {land}",
+    "a mix of {a} and {b} [on|over|across] {land}",
+    "a patchwork of {a} and {b} [spreads|lies|extends] [over|across] {land}",
     "a {area} of {a} and {b}",
-    "a {area} divided between {a} and {b}",
-    "{land} shared by {a} and {b}",
-    "{a} mixed with {b} on {land}",
-    "{a} interspersed with {b} across the {area}",
+    "a {area} [divided|split|shared] between {a} and {b}",
+    "{land} [shared|divided] by {a} and {b}",
+    "{a} mixed with {b} [on|across|over] {land}",
+    "{a} interspersed with {b} [on|over|across] {land}",
     "{a} broken up by {b} on {land}",
-    "a mosaic of {a} and {b} on {land}",
-    "the {area} holds {qa} and {qb}",
-    "a {area} with {qa} and {qb}",
-    "{qa} and {qb} spread over {land}",
-    "{a} give+ way to {b} across the {area}",
+    "a mosaic of {a} and {b} [on|over|across] {land}",
+    "the {area} [holds|has|contains|carries|bears] {qa} and {qb}",
+    "a {area} [with|holding|carrying|bearing] {qa} and {qb}",
+    "{qa} and {qb} [spread|extend|lie|appear|occur] [over|on|across] {land}",
+    "{a} give+ way to {b} [across|on|over] {land}",
     "{qa} on {land}, next to {qb}",
-    "{a} and {b} meet on {land}",
-    "{a} intermingled with {b} over {land}",
+    "{a} and {b} meet [on|across|over] {land}",
+    "{a} intermingled with {b} [over|on|across] {land}",
+    "{land} [with|carrying|bearing|holding] {qa} plus {qb}",
+    "{qa} [alongside|beside|plus|besides] {qb} [on|over|across] {land}",
+    "{qa} [join+|meet+|accompany+] {qb} on {land}",
+    "between them, {a} and {b} [make up|cover|fill] much of [the|this] {area}",
+    "{a} as well as {b} [occur|appear|exist] [on|across|over] {land}",
 )
 """No cover has half of the tile."""
 LAYOUT = (
     "{a} lie+ in the {p} and {b} in the {q} of a {area}",
-    "{a} in the {p} of the {area}, {b} in the {q}",
+    "{a} in the {p} of [the|a|this] {area}, {b} in the {q}",
     "in the {p} lie+ {a}, in the {q} {b}, on {land}",
     "a {area} with {a} in the {p} and {b} in the {q}",
-    "{a} lie+ in the {p} of the {area}, {b} in the {q}",
-    "on {land}, {a} occupy+ the {p} and {b} the {q}",
+    "{a} lie+ in the {p} of [the|this] {area}, {b} in the {q}",
+    "on {land}, {a} [occupy+|fill+|claim+|hold+] the {p} and {b} the {q}",
+    "{a} [occupy+|fill+|hold+|claim+] the {p}, {b} the {q} of [the|a] {area}",
+    "{land} with {a} [to|towards] the {p} and {b} [to|towards] the {q}",
+    "to the {p} {a}, to the {q} {b} on {land}",
+    "towards the {p} {a} [gather+|lie+|spread+] on {land}, towards the {q} {b}",
+    "[the|this] {area} has {a} in the {p} and {b} in the {q}",
+    "{a} to the {p} [face+|meet+] {b} to the {q} on {land}",
 )
 """Two covers that lie apart."""
 RIVER = (
-    "{w} runs through {g} on {land}",
-    "{w} flows through {land} with {g}",
-    "{w} crosses a {area} of {g}",
-    "{w} cuts through {g}",
+    "{w} [runs|flows|winds its way|passes] through {g} on {land}",
+    "{w} [runs|flows|passes|leads] through {land} with {g}",
+    "{w} [crosses|divides|traverses|cuts across|splits] a {area} of {g}",
+    "{w} [crosses|divides|traverses|drains] {land} with {g}",
+    "{w} cuts through {g} [on|across] {land}",
     "{w} passes through a {area} of {g}",
-    "{g} line+ {w} on {land}",
+    "{g} [line+|flank+|border+|edge+|fringe+] {w} on {land}",
     "{g} on both sides of {w} that crosses {land}",
-    "{w} makes its way through {g} on {land}",
+    "{w} makes its way [through|across] {land} [among|between|amid] {g}",
     "{g} flank+ {w} in a {area}",
-    "a {area} of {g} crossed by {w}",
-    "{w} divides a {area} of {g}",
+    "a {area} of {g} [crossed|cut|divided|traversed] by {w}",
     "{w} flows past {g} on {land}",
+    "{g} [stand+|lie+|extend+] along {w} [on|across] {land}",
+    "past {g} [runs|flows] {w} across {land}",
 )
 LAKE = (
-    "{w} lies among {g} on {land}",
-    "{w} sits in a {area} of {g}",
-    "{g} border+ {w} on {land}",
-    "{w} bordered by {g} on {land}",
+    "{w} [lies|rests|sits] among {g} on {land}",
+    "{w} [sits|lies|rests] in a {area} of {g}",
+    "{g} [border+|edge+|flank+|fringe+|face+] {w} on {land}",
+    "{w} [bordered|edged|fringed|flanked] by {g} on {land}",
     "{g} reach+ the edge of {w} on {land}",
     "{w} lies in the midst of {g} on {land}",
     "a {area} of {g} around {w}",
-    "{g} lie+ around {w} on {land}",
-    "{w} rests beside {g} on {land}",
-    "{w} is set in {g} on {land}",
+    "{g} [lie+|stand+|spread+|extend+] around {w} on {land}",
+    "{w} [rests|lies|sits] beside {g} on {land}",
+    "{w} is [set|nestled|embedded] in {g} on {land}",
+    "{w} on {land} [amid|among|beside|near] {g}",
+    "next to {g}, {w} [lies|rests|sits] on {land}",
 )
 SEA = (
-    "the sea meets a {area} of {g}",
-    "{g} reach+ down to the sea on {land}",
-    "the sea borders {land} with {g}",
+    "the sea [meets|borders|touches|faces] a {area} of {g}",
+    "{g} [reach+|extend+|lead+|run+] down to the sea on {land}",
+    "the sea [borders|meets|edges|flanks] {land} with {g}",
     "a coast of {land} with {g}",
-    "{g} lie+ beside the sea on {land}",
+    "{g} [lie+|spread+|extend+|stand+] beside the sea on {land}",
     "a coastal {area} of {g} beside the sea",
     "the sea lies next to {g} on {land}",
     "a coastline with {g} on {land}",
-    "{g} line+ the coast of a {area}",
+    "{g} [line+|edge+|border+|fringe+] the coast of a {area}",
+    "{land} with {g} [meet*|border*|face*] the sea",
+    "by the sea, {g} [spread+|lie+|extend+] [over|across|on] {land}",
+    "a shoreline [fringed by|lined with|edged by] {g} on {land}",
 )
 FLOODED = (
-    "{w} takes up most of the area",
-    "{w} covers most of the area",
-    "{w} fills most of the area",
-    "{w} dominates the area",
-    "most of the area is covered by {w}",
-    "{w} stretches across most of the area",
-    "{w} occupies most of the area",
+    "{w} [takes up|covers|fills|occupies|claims|spans] most of [the|this|an] area",
+    "{w} dominates [the|this] area",
+    "most of [the|this] area is [covered by|under] {w}",
+    "{w} stretches across most of [the|this] area",
+    "{w} [covers|fills|occupies] most of [the|this] [place|setting|tract|square]",
+    "an area [dominated|mostly covered] by {w}",
+    "[mostly|largely|mainly] {w} in this area",
+    "{w} [spreads|reaches|extends] across most of [the|this] [place|setting|area]",
 )
 """Water has half of the tile or more."""
 LINE = (
-    "{o} run+ through {g} on {land}",
-    "{o} cross+ a {area} of {g}",
-    "{o} pass+ through {g}",
-    "a {area} of {g} crossed by {o}",
-    "{o} cut+ across {land} with {g}",
-    "{o} lead+ across a {area} of {g}",
-    "{o} run+ across {land}, past {g}",
-    "{g} on both sides of {o} that cross+ {land}",
+    "{o} [run+|lead+|pass+] through {g} on {land}",
+    "{o} [cross+|traverse+|divide+|split+] a {area} of {g}",
+    "{o} [pass+|run+|lead+|cut+] through {g}",
+    "a {area} of {g} [crossed|traversed|divided|cut] by {o}",
+    "{o} [cut+|run+|lead+|stretch+] across {land} with {g}",
+    "{o} [lead+|run+|pass+] across a {area} of {g}",
+    "{o} [run+|lead+] across {land}, past {g}",
+    "{g} on both sides of {o} that [cross+|traverse+] {land}",
+    "{g} [line+|flank+|edge+|border+] {o} on {land}",
+    "{o} [connect+|link+] stretches of {g} on {land}",
+    "through {g} on {land} [run+|lead+|pass+] {o}",
+    "{o} [go+|head+|lead+] past {g} [on|over|across] {land}",
 )
 """Roads and railways."""
 SITE = (
-    "{o} lie+ on {land} with {g} around",
-    "{o} sit+ among {g} on {land}",
+    "{o} [lie+|stand+|rest+] on {land} with {g} around",
+    "{o} [sit+|lie+|stand+] [among|amid|amidst] {g} on {land}",
     "{o} in a {area} of {g}",
-    "{o} surrounded by {g} on {land}",
-    "{o} stand+ on {land} beside {g}",
-    "{o} stretch+ over {land} next to {g}",
+    "{o} [surrounded|encircled|enclosed] by {g} on {land}",
+    "{o} [stand+|lie+|sit+] on {land} [beside|near|next to|close to] {g}",
+    "{o} [stretch+|extend+|spread+] over {land} next to {g}",
     "{g} surround+ {o} on {land}",
-    "a {area} with {o} amid {g}",
-    "{o} occupy+ part of a {area} of {g}",
-    "{o} beside {g} on {land}",
+    "a {area} with {o} [amid|amidst|among] {g}",
+    "{o} [occupy+|take+ up|fill+|claim+] part of a {area} of {g}",
+    "{o} [beside|near|by|next to] {g} on {land}",
+    "[amid|among|beside|near] {g} on {land} [lie+|stand+|sit+] {o}",
+    "{land} with {o} and {g} [around|nearby|close by]",
+    "{g} [frame+|border+|flank+|edge+] {o} on {land}",
+    "next to {g} on {land} [stand+|lie+|sit+] {o}",
 )
 """Things that take up ground."""
 TERRAIN = (
-    "{land} with {g} all around",
-    "the terrain is {adj} and mostly covered by {g}",
-    "the {adj} terrain is covered mainly by {g}",
-    "the ground is {adj} and {g} dominate+ it",
-    "{land} where {g} dominate+",
-    "a {area} where {g} prevail+",
+    "{land} with {g} [all around|on most of it|nearly throughout|nearly everywhere]",
+    f"the [terrain|ground|land|surface] lies {{adj}} and [{_UNDER}] {{g}}",
+    "the [ground|terrain|land] is {adj} and {g} dominate+ it",
+    "{land} where {g} [dominate+|prevail+|predominate+]",
+    "a {area} where {g} [dominate+|prevail+|predominate+]",
+    f"{{land}}, [{_MOSTLY}] {{g}}",
+    f"a {{area}}, [{_MOSTLY}] {{g}}",
+    f"{{land}} [{_UNDER}] {{g}}",
+    f"{{adj}} [terrain|ground|land|country] that is [{_MOSTLY}] {{g}}",
+    "{land} with {g} [dominating|prevailing|predominating]",
+    "a {area} with {g} [dominating|prevailing|predominating]",
+    "[across|over|on] {land}, {g} [dominate+|prevail+|predominate+]",
+    "the [land|ground|terrain] lies {adj}, [clothed|cloaked|mantled|draped|covered] in {g}",
+    "[terrain|ground|land] that is {adj} and [mostly under|largely under|dominated by|covered with] {g}",
+    "{adj} [terrain|ground|land|country], {g} [dominating|prevailing|predominating]",
+    "{adj} in form, this [area|place|tract|land] is [mostly|largely|mainly|predominantly] {g}",
+    "{adj} in form, the [area|place|tract|land] is [dominated by|covered in|clothed in|covered with] {g}",
+    f"[this|the] {{area}}, [{_UNDER}] {{g}}",
+    "{land} here, [dominated by|clothed in|covered with|mostly under|mantled in] {g}",
+    "{land} [carry*|bear*|hold*] [mostly|mainly|largely|predominantly|chiefly] {g}",
+    "here the [land|ground|terrain] [lies|stays|rests] {adj}, and {g} [dominate+|prevail+|predominate+]",
 )
-"""Relief comes first. "carry*" agrees with {land}."""
+"""Relief comes first."""
 TAILS = (
     ", with {list}",
-    ", with {list}",
-    ", along with {list}",
+    ", [backed|enriched|supplemented] by {list}",
     ", alongside {list}",
+    ", plus {list}",
+    ", besides {list}",
+    ", [accompanied|joined|complemented] by {list}",
+    ", {list} [alongside|adjoining|included|added]",
+    ", {list} [alongside|adjoining|nearby|besides]",
+    ", {list} [completing|diversifying|varying|rounding off] it",
+    ", with {list} [adding variety|joining in|alongside|besides|too|adjoining]",
     ", interspersed with {list}",
-    ", broken up by {list}",
+    ", [broken up|interrupted|punctuated] by {list}",
+    ", [broken|interrupted|varied] by {list}",
     ", mixed with {list}",
-    ", together with {list}",
+    ", intermixed with {list}",
     ", with {list} in between",
-    ", where {list} also appear+",
+    ", {list} [in between|interspersed|intermixed|mixed in|intermingled]",
+    ", where {list} [appear+|occur+|feature+|turn+ up|emerge+] too",
     ", while {list} make+ up the rest",
+    ", {list} [making up|forming|being] the rest",
+    ", {list} [filling|covering|occupying] the remainder",
     ", with {list} in places",
-    ", with {list} here and there",
+    ", {list} here and there",
+    ", {list} [dotting it|scattered about|strewn about|dotted around]",
     ", with {list} scattered throughout",
-    ", dotted with {list}",
+    ", [dotted|sprinkled|studded|peppered|speckled|flecked] with {list}",
 )
 """Covers that follow."""
 THING_TAILS: Mapping[str, tuple[str, ...]] = {
     "river": (
-        ", crossed by {x}",
-        ", with {x} running through",
-        ", cut by {x}",
-        ", with {x} flowing through",
-        ", divided by {x}",
+        ", [crossed|cut|divided|traversed|split] by {x}",
+        ", with {x} [running|flowing|passing|cutting] through",
+        ", where {x} [run+|flow+|pass+] through",
+        ", {x} [running|flowing|cutting|passing] through",
+        ", along {x}",
     ),
-    "lake": (", beside {x}", ", near {x}", ", with {x} nearby", ", close to {x}", ", not far from {x}"),
-    "sea": (", beside {x}", ", next to {x}", ", bordering {x}", ", right by {x}", ", down to {x}"),
+    "lake": (
+        ", [beside|near|by|close to|next to|not far from|around] {x}",
+        ", with {x} [nearby|alongside|close at hand]",
+        ", {x} [nearby|alongside|adjoining|close at hand]",
+    ),
+    "sea": (", [beside|next to|bordering|right by|down to|near|close to|facing] {x}",),
     "line": (
-        ", crossed by {x}",
-        ", with {x} running through",
-        ", cut by {x}",
-        ", divided by {x}",
+        ", [crossed|cut|divided|traversed|split] by {x}",
+        ", with {x} [running|passing|leading|cutting] through",
+        ", {x} [running|passing|leading|cutting|going] through",
     ),
     "built": (
-        ", and {x} nearby",
-        ", where {x} stand",
+        ", and {x} [nearby|alongside|besides]",
+        ", where {x} [stand|rise|appear]",
         ", and {x} dot the area",
-        ", with {x} here and there",
+        ", {x} [nearby|alongside|included|standing here and there|dotted around]",
+        ", with {x} [here and there|in places|scattered about|nearby]",
+        ", plus {x}",
+        ", besides {x}",
     ),
     "site": (
-        ", near {x}",
-        ", beside {x}",
-        ", next to {x}",
-        ", with {x} nearby",
-        ", and {x} close by",
-        ", not far from {x}",
+        ", [near|beside|next to|by|close to|not far from|around] {x}",
+        ", with {x} [nearby|alongside|close at hand]",
+        ", {x} [nearby|alongside|adjoining|besides|close at hand]",
+        ", plus {x}",
+        ", besides {x}",
     ),
-    "form": (", in {x}", ", along {x}"),
+    "form": (", within {x}", ", along {x}", ", inside {x}"),
 }
 """One thing that follows, by what it is."""

@@ -8,7 +8,7 @@ from geomeld.caption.config import CaptionConfig
 from geomeld.caption.facts import Fact
 from geomeld.caption.plan import Angle, Plan
 from geomeld.caption.segments import tidy
-from geomeld.caption.writers import grammar
+from geomeld.caption.writers import grammar, vocabulary
 from geomeld.caption.writers.words import (
     LINES,
     Pen,
@@ -22,8 +22,8 @@ from geomeld.caption.writers.words import (
 )
 from geomeld.core.draw import below, draw_words
 
-FEWEST, MOST = 12, 30
-"""Words of a caption, as in the published ones."""
+FEWEST, MOST = 12, 26
+"""Words of a caption: the published ones have 17 to 25."""
 TRIES = 6
 """Drafts per wanted candidate, at most."""
 
@@ -134,7 +134,10 @@ def _worth_opening(facts: Sequence[Fact]) -> list[Fact]:
 
 def _about_ground(main: Fact, relief: Fact | None, pen: Pen, frames: Sequence[str]) -> tuple[str, str]:
     noun, words = noun_of(main, pen)
-    return _filled(frames, Slots({"g": words}, noun.plural), relief, pen, main)
+    clad = vocabulary.CLAD.get(main.concept)
+    frames = [f for f in frames if clad is not None or "{c}" not in f]
+    slots = Slots({"g": words, "c": pen.pick(clad or ("",))}, noun.plural)
+    return _filled(frames, slots, relief, pen, main)
 
 
 def _about_mixture(covers: Sequence[Fact], relief: Fact | None, pen: Pen) -> tuple[str, str]:
@@ -176,7 +179,7 @@ def _about_layout(first: Fact, second: Fact, relief: Fact | None, pen: Pen) -> t
 def _about_water(water: Fact, covers: Sequence[Fact], relief: Fact | None, pen: Pen) -> tuple[str, str]:
     frames: Sequence[str] = {"river": grammar.RIVER, "sea": grammar.SEA}.get(water.concept, grammar.LAKE)
     words = water_in_words(water, pen)
-    if words.startswith(("two", "several", "a couple")):
+    if words.startswith(("two", "several", "a couple", "a few")):
         frames = tuple(f for f in frames if f.index("{w}") > 0 and "{w} " not in f.replace("{w} on", ""))
     return _around(frames, {"w": words}, water, covers, relief, pen)
 
@@ -245,18 +248,21 @@ def _about_little(facts: Sequence[Fact], relief: Fact | None, pen: Pen) -> tuple
 
 def _filled(frames: Sequence[str], slots: Slots, relief: Fact | None, pen: Pen, *told: Fact) -> tuple[str, str]:
     frame = pen.pick(frames)
-    adjectives, lands = grammar.RELIEF[relief.detail if relief else ""]
+    adjectives, lands = vocabulary.RELIEF[relief.detail if relief else ""]
     adjective, land = pen.pick(adjectives), pen.pick(lands)
-    area = f"{adjective} {pen.pick(grammar.AREA_OF if '{area} of' in frame else grammar.AREA)}".strip()
+    area = f"{adjective} {pen.pick(vocabulary.AREA_OF if '{area} of' in frame else vocabulary.AREA)}".strip()
     pen.told |= {f.fact_id for f in told}
     if relief is not None and re.search(r"\{(land|area|adj)\}", frame):
         pen.told.add(relief.fact_id)
     pen.covers += [f for f in told if f.role == "cover"]
-    text = frame.format(**slots.values, land=land, area=area, adj=adjective)
-    text = re.sub(r"(\w+)\+", lambda m: m[1] if slots.plural else third_person(m[1]), text)
-    many = land.endswith("s")
-    text = re.sub(r"(\w+)\*", lambda m: m[1] if many else third_person(m[1]), text)
+    text = pen.spun(frame).format(**slots.values, land=land, area=area, adj=adjective)
+    text = _agreeing(_agreeing(text, plural=slots.plural), plural=land.endswith("s"), mark="*")
     return frame, re.sub(r"\ba (?=countryside)", "", text.replace("a the ", "the "))
+
+
+def _agreeing(text: str, *, plural: bool, mark: str = "+") -> str:
+    """Marked verbs in the form that their subject needs."""
+    return re.sub(rf"(\w+)\{mark}", lambda m: m[1] if plural else third_person(m[1]), text)
 
 
 # --- the rest ---
@@ -276,7 +282,7 @@ def _rest(facts: Sequence[Fact], pen: Pen, room: int) -> list[Said]:
     if any(f.concept == "built" for f in facts):
         settled = {"house", "building", "street"} | ({"residential", "village", "town"} if pen.chance(50) else set())
         left = [f for f in left if f.concept not in settled]
-    wanted = pen.pick((1, 2, 2, 3, 3))
+    wanted = pen.pick((1, 1, 2, 2, 3))
     said: list[Said] = []
     for fact in left:
         words = _phrase(fact, pen)
@@ -290,11 +296,11 @@ def _rest(facts: Sequence[Fact], pen: Pen, room: int) -> list[Said]:
 def _phrase(fact: Fact, pen: Pen) -> str:
     match fact.role:
         case "cover":
-            return amount_of(fact, pen) + place_of(fact, pen, 60)
+            return amount_of(fact, pen) + place_of(fact, pen, 25)
         case "water":
             return water_in_words(fact, pen)
         case "object":
-            return object_in_words(fact, pen) + place_of(fact, pen, 40)
+            return object_in_words(fact, pen) + place_of(fact, pen, 25)
     return {"valley": "a valley", "ridge": "a ridge"}[fact.concept]
 
 
@@ -317,7 +323,10 @@ def _last(said: Said, second: bool, opening: str, pen: Pen) -> str:
         frames = tuple(f for f in frames if not f.startswith(", with "))
     if said.fact.concept == "built" and not said.words.startswith(("a few", "scattered", "some build", "many", "num")):
         frames = (", and {x} nearby", ", next to {x}", ", with {x} close by")
-    return pen.pick(frames).format(x=said.words)
+    if " where " in f" {opening.lower()}":
+        frames = tuple(f for f in frames if "where" not in f)
+    text = pen.spun(pen.pick(frames)).format(x=said.words)
+    return _agreeing(text, plural=is_plural(said.words))
 
 
 def _sort_of(fact: Fact) -> str:
@@ -332,17 +341,22 @@ def _sort_of(fact: Fact) -> str:
 
 def _tail(said: Sequence[Said], opening: str, pen: Pen, *, last: bool = True) -> str:
     items = [s.words for s in said]
-    listed = items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
+    joint = pen.pick((" and ", " and ", " plus ", " besides ", ", ")) if len(items) == 2 else " and "
+    listed = items[0] if len(items) == 1 else ", ".join(items[:-1]) + joint + items[-1]
     plural = len(items) > 1 or is_plural(items[0])
     pieces = all(s.fact.is_dispersed for s in said)
     whole = last and sum(f.value for f in pen.covers) >= 0.97 and all(s.fact.role == "cover" for s in said)
     frames = _fitting(items, pieces, whole, opening)
-    text = pen.pick(frames).format(list=listed)
-    return re.sub(r"(\w+)\+", lambda m: m[1] if plural else third_person(m[1]), text)
+    text = pen.spun(pen.pick(frames)).format(list=listed)
+    return _agreeing(text, plural=plural)
 
 
-_KIND_WORDS = {"dotted": "dotted|throughout|here and there", "rest": "the rest", "places": "in places",
-               "mixed": "between|mixed|interspersed|broken"}  # fmt: skip
+_KIND_WORDS = {
+    "dotted": "dotted|throughout|here and there|strewn",
+    "rest": "the rest|the remainder|completing|rounding",
+    "places": "in places",
+    "mixed": "between|mixed|interspersed|broken by|broken up|interrupted",
+}
 """What tells the kinds of tails apart."""
 
 

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from geomeld.caption.facts import Fact
 from geomeld.caption.repair import count_word
-from geomeld.caption.writers import grammar
-from geomeld.caption.writers.grammar import NOUNS, Noun
+from geomeld.caption.writers import vocabulary
+from geomeld.caption.writers.vocabulary import NOUNS, Noun
 from geomeld.core.draw import below, draw_words
 
 T = TypeVar("T")
@@ -34,16 +34,23 @@ class Pen:
         word, _ = draw_words(self.seed, f"caption-{self.stream}-{self.drawn}", self.tile_id)
         return options[below(word, len(options))]
 
+    def spun(self, frame: str) -> str:
+        """A frame with one option taken of every choice "[a|b]"."""
+        return re.sub(r"\[([^]]*)\]", lambda m: self.pick(m[1].split("|")), frame)
+
     def chance(self, percent: int) -> bool:
         """True in so many of a hundred cases."""
         return self.pick(range(100)) < percent
 
 
-def noun_of(fact: Fact, pen: Pen) -> tuple[Noun, str]:
+def noun_of(fact: Fact, pen: Pen, *, small: bool = False) -> tuple[Noun, str]:
     """(noun, with an adjective that the measurements support, or without)."""
-    noun = pen.pick(NOUNS[fact.concept])
-    traits = [t for t in fact.traits if noun.traits for t in grammar.TRAITS[t] if (t, noun.word) not in grammar.UNFIT]
-    if not traits or not pen.chance(65):
+    pieces = vocabulary.SMALL.get(fact.concept, ()) if small and fact.is_dispersed and fact.value < 0.25 else ()
+    noun = pen.pick((*NOUNS[fact.concept], *pieces))
+    traits = [
+        t for t in fact.traits if noun.traits for t in vocabulary.TRAITS[t] if (t, noun.word) not in vocabulary.UNFIT
+    ]
+    if not traits or not pen.chance(55):
         return noun, noun.word
     return noun, f"{pen.pick(traits)} {noun.word}"
 
@@ -53,7 +60,7 @@ def amount_of(fact: Fact, pen: Pen) -> str:
     if fact.concept == "built":
         few = "spread" if fact.is_dispersed else "few"
         return pen.pick(_BUILT[few if fact.value < 0.06 else "some" if fact.value < 0.25 else "many"])
-    noun, words = noun_of(fact, pen)
+    noun, words = noun_of(fact, pen, small=True)
     amounts: Sequence[str] = _amounts(fact, noun)[fact.detail]
     if noun.word.endswith(("land", "ground", "cover", "forest", "soil", "earth")) and not noun.plural:
         amounts = [a for a in amounts if a not in ("scattered", "plenty of")] or list(amounts)
@@ -64,17 +71,46 @@ def amount_of(fact: Fact, pen: Pen) -> str:
 
 def _amounts(fact: Fact, noun: Noun) -> Mapping[str, Sequence[str]]:
     """Words by quantity band: those that scatter a cover need a measured pattern that does."""
-    usual = {**grammar.AMOUNTS, **(grammar.PLURAL_TABLES.get(noun.word, grammar.FOR_PLURALS) if noun.plural else {})}
+    usual = {
+        **vocabulary.AMOUNTS,
+        **(vocabulary.PLURAL_TABLES.get(noun.word, vocabulary.FOR_PLURALS) if noun.plural else {}),
+    }
     if fact.is_dispersed:
         return usual
-    return {**usual, **(grammar.COMPACT_PLURALS if noun.plural else grammar.COMPACT)}
+    return {**usual, **(vocabulary.COMPACT_PLURALS if noun.plural else vocabulary.COMPACT)}
 
 
 _BUILT = {
-    "few": ("a few buildings",),
-    "spread": ("a few buildings", "a few scattered buildings", "scattered buildings", "isolated buildings"),
-    "some": ("some buildings", "several buildings", "a number of buildings"),
-    "many": ("many buildings", "numerous buildings", "extensive built-up land"),
+    "few": ("a few buildings", "a few rooftops", "a few structures"),
+    "spread": (
+        "a few buildings",
+        "scattered rooftops",
+        "scattered buildings",
+        "isolated buildings",
+        "a few structures",
+        "isolated structures",
+        "scattered structures",
+        "isolated rooftops",
+        "occasional buildings",
+    ),
+    "some": (
+        "some buildings",
+        "several buildings",
+        "some rooftops",
+        "several structures",
+        "some built-up ground",
+        "several rooftops",
+        "some structures",
+    ),
+    "many": (
+        "many buildings",
+        "numerous buildings",
+        "extensive built-up land",
+        "many rooftops",
+        "numerous structures",
+        "numerous rooftops",
+        "many structures",
+    ),
 }
 
 
@@ -83,13 +119,13 @@ def water_in_words(fact: Fact, pen: Pen) -> str:
         return pen.pick(("the sea", "open water of the sea", "the open sea"))
     if fact.count > 1:
         return f"{'two' if fact.count == 2 else 'several' if fact.count > 3 else 'a few'} {fact.concept}s"
-    traits = [t for t in fact.traits for t in grammar.TRAITS[t] if (t, fact.concept) not in grammar.UNFIT]
-    trait = pen.pick(traits) + " " if traits and pen.chance(65) else ""
-    return f"a {trait}{fact.concept}{place_of(fact, pen, 55)}"
+    traits = [t for t in fact.traits for t in vocabulary.TRAITS[t] if (t, fact.concept) not in vocabulary.UNFIT]
+    trait = pen.pick(traits) + " " if traits and pen.chance(45) else ""
+    return f"a {trait}{pen.pick(vocabulary.WATERS.get(fact.concept, (fact.concept,)))}{place_of(fact, pen, 35)}"
 
 
 def object_in_words(fact: Fact, pen: Pen) -> str:
-    single, plural = fact.detail.split("|")
+    single, plural = pen.pick(vocabulary.SYNONYMS.get(fact.detail, (fact.detail,))).split("|")
     if fact.count > 1 and fact.concept in LINES:
         # The map cuts a road into many pieces: their number says nothing.
         return pen.pick((plural, f"a network of {plural}", f"{plural} of different sizes")[: 1 + (fact.count > 7)])
@@ -103,7 +139,7 @@ def place_of(fact: Fact, pen: Pen, percent: int) -> str:
         return ""
     pen.told.add(f"in {fact.sector}")  # one place is named once
     kind = "centre" if fact.sector == "centre" else "corner" if "-" in fact.sector else "side"
-    return " " + pen.pick(grammar.PLACES[kind]).format(fact.sector)
+    return " " + pen.pick(vocabulary.PLACES[kind]).format(fact.sector)
 
 
 def is_plural(words: str) -> bool:
