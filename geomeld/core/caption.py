@@ -27,6 +27,8 @@ class LandCover:
     """0..1."""
     source: str
     """Which product the shares come from."""
+    confirmed: Mapping[str, float] = field(default_factory=dict)
+    """Per concept, the share of its pixels that the other map puts into the same class; empty without a second map."""
 
 
 @dataclass(frozen=True, slots=True)

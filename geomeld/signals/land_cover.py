@@ -1,5 +1,7 @@
 """Land cover: shares, places and patterns of the classes on a tile, and how far two maps agree."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -28,6 +30,9 @@ AGREES: dict[str, tuple[int, ...]] = {
     "snow": (9,), "water": (1,), "wetland": (4, 3), "moss": (3, 6, 8),
 }  # fmt: skip
 """Dynamic World labels that agree with each concept; sets, because the legends do not match one to one."""
+
+ITSELF = {concept: codes if concept == "moss" else codes[:1] for concept, codes in AGREES.items()}
+"""Dynamic World labels that are a concept and no near relative of it; moss has none of its own."""
 
 PARTS = {
     "north-west": (slice(0, 64), slice(0, 64)),
@@ -70,6 +75,7 @@ def land_cover(tile: Tile, concepts: tuple[NDArray[np.int8], str] | None) -> Lan
         agreement=agreement,
         confidence=confidence,
         source=product,
+        confirmed=_confirmed(tile, classes),
     )
 
 
@@ -88,10 +94,26 @@ def _agreement(tile: Tile, classes: NDArray[np.int8]) -> float:
     both = labels.valid[0] & (classes >= 0)
     if not both.any():
         return float("nan")
+    return float(_table(AGREES)[classes[both], labels.values[0][both].astype(np.uint8)].mean())
+
+
+def _confirmed(tile: Tile, classes: NDArray[np.int8]) -> dict[str, float]:
+    labels, cover = tile.layers.get("dynamic_world"), tile.layers.get("esa_worldcover")
+    if labels is None or cover is None or cover.valid[0].mean() < MIN_VALID:
+        return {}
+    both = labels.valid[0] & (classes >= 0)
+    same = _table(ITSELF)[classes[both], labels.values[0][both].astype(np.uint8)]
+    seen = np.bincount(classes[both], minlength=len(CONCEPTS))
+    found = np.bincount(classes[both], weights=same, minlength=len(CONCEPTS))
+    return {CONCEPTS[k]: float(found[k] / seen[k]) for k in np.flatnonzero(seen)}
+
+
+def _table(codes: Mapping[str, tuple[int, ...]]) -> NDArray[np.bool_]:
+    """(concept, Dynamic World label) -> whether the label is among the concept's."""
     table = np.zeros((len(CONCEPTS), 10), bool)
-    for concept, codes in AGREES.items():
-        table[CONCEPTS.index(concept), list(codes)] = True
-    return float(table[classes[both], labels.values[0][both].astype(np.uint8)].mean())
+    for concept, labels in codes.items():
+        table[CONCEPTS.index(concept), list(labels)] = True
+    return table
 
 
 def _pattern(mask: NDArray[np.bool_]) -> str:

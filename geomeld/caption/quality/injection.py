@@ -163,10 +163,10 @@ def _follow(
     outcome.located += _is_located(text, found, start, end)
     repaired, edits = repair(text, place.measured)
     final = repaired if repaired is not None else rewrite() or ""
-    good = is_true(final, place.truth)
+    good = is_true(final, place.truth) and final != text  # what was cut off may be true as far as it goes
     outcome.edited += good and repaired is not None
     outcome.rewritten += good and repaired is None
-    outcome.known += bool(final) and not _conflicts(final, place.measured) and not _invents(final, place)
+    outcome.known += final not in ("", text) and not _conflicts(final, place.measured) and not _invents(final, place)
     if repaired is not None:
         beside = [(c.concept, c.negated) for c in extract(text) if c.end <= start or c.start >= end]
         kept = Counter(content(draft)) & Counter(beside)
