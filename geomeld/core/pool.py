@@ -48,7 +48,7 @@ def in_order(
         return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, *preload])
-    with _one_thread_each():
+    with _one_thread_each(), _interrupts_ignored():
         forkserver.ensure_running()
     with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(work,)) as pool:
         waiting = iter(jobs)
@@ -82,6 +82,19 @@ def _one_thread_each() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """What starts here ignores Ctrl-C from its first line on; it belongs to the parent."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 _work: Callable[[Any], Any] | None = None

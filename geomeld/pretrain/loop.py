@@ -183,6 +183,8 @@ def _claim(out: Path, config: PretrainConfig, dataset: Dataset, train: list[int]
     """Take the folder for this configuration and these tiles, or find that it is another run's."""
     if out.exists() and not out.is_dir():
         raise CheckpointError(f"{out} is a file; give a folder for the checkpoint.")
+    if any(out.glob("*.tar")):
+        raise CheckpointError(f"{out} holds a dataset; give another folder for the checkpoint.")
     out.mkdir(parents=True, exist_ok=True)
     inputs = blake2b(json.dumps([train, captions, to_json(dataset.statistics())]).encode(), digest_size=16).hexdigest()
     wanted = {"config": to_json(config), "tiles": len(dataset), "inputs": inputs}
