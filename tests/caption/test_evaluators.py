@@ -269,3 +269,69 @@ def test_open_clip_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setitem(sys.modules, "open_clip", None)
     with pytest.raises(MissingExtra, match=r"geomeld\[clip\]"):
         open_model("RemoteCLIP-ViT-L-14", dataset, [])
+
+
+# --- our own model, and whole runs ---
+
+
+def own_checkpoint(folder: Path, seed: int) -> Path:
+    """A small model of random weights that knows captions."""
+    import torch
+
+    from geomeld.modalities import MODALITIES
+    from geomeld.models.geomeld_fm import GeoMeldFM, ModelConfig
+    from geomeld.models.spec import LayerSpec
+    from geomeld.models.text import TextConfig, train_tokenizer
+    from geomeld.models.weights import save_checkpoint
+
+    torch.manual_seed(seed)
+    tokenizer = train_tokenizer(DRAFTS, 280)
+    spec = LayerSpec.of(MODALITIES["sentinel2"], tuple(range(1000, 2200, 100)), (500.0,) * 12)
+    text = TextConfig(vocab_size=tokenizer.vocab_size, width=32, depth=1, heads=2)
+    config = ModelConfig(spec, (spec,), decoder_width=16, predictor_width=32, predictor_depth=1, text=text)
+    save_checkpoint(GeoMeldFM(config, tokenizer), folder)
+    return folder
+
+
+def test_own_model_embeds_what_search_embeds(tmp_path: Path, dataset: Dataset) -> None:
+    from geomeld.caption.evaluators.geomeld import OwnModel
+    from geomeld.search.index import embed
+
+    folder = own_checkpoint(tmp_path / "model", 0)
+    model, index = OwnModel(folder, dataset), embed(dataset, folder, tmp_path / "index")
+    for tile_id in dataset.tile_ids:
+        assert model.image(tile_id) == pytest.approx(index.vector_of(tile_id), abs=1e-5)
+    assert model.texts(DRAFTS)[0][0] == pytest.approx(index.encode(DRAFTS[0]), abs=1e-5)
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        OwnModel(tmp_path / "nothing", dataset)
+
+
+def test_a_run_keeps_the_score_table_and_what_the_model_proved(tmp_path: Path) -> None:
+    from geomeld.caption.config import CaptionConfig
+    from geomeld.caption.run import caption_dataset
+    from geomeld.caption.table import NAME, read_captions
+
+    path, folder = tiny_dataset(tmp_path / "d", 3).path, own_checkpoint(tmp_path / "model", 0)
+    config = CaptionConfig(evaluator=f"geomeld:{folder}")
+    summary = caption_dataset(path, config)
+    assert summary.evaluator["tests"]["10 m"]["tiles"] == 3
+    assert summary.evaluator["tests"]["10 m"]["weight"] == 0.0
+    records = read_captions(path)
+    for record in records.values():
+        assert record["provenance"]["evaluator"] == {"name": config.evaluator, **summary.evaluator}
+        assert len(record["scores"]) == len(record["candidates"])
+        assert all({"caption", "phrases", "agreement", "weight"} <= set(s["parts"]) for s in record["scores"])
+    table = (path / NAME).stat().st_mtime_ns
+    assert caption_dataset(path, config).evaluator == summary.evaluator
+    assert (path / NAME).stat().st_mtime_ns == table  # nothing is done twice
+    own_checkpoint(folder, 1)  # other weights under the same name
+    assert caption_dataset(path, config).evaluator["weights"] != summary.evaluator["weights"]
+    assert read_captions(path) != records
+
+
+@pytest.mark.parametrize("name", ["clip", "openclip", "geomeld", "signals:x", ""])
+def test_an_evaluator_that_does_not_exist(name: str) -> None:
+    from geomeld.caption.config import CaptionConfig
+
+    with pytest.raises(ConfigError, match="openclip:NAME"):
+        CaptionConfig(evaluator=name)
