@@ -43,7 +43,7 @@ COVER: Mapping[str, str] = {
     "bare": f"{{bare,barren,sandy,rocky,stony,exposed}} {_LAND}|{{bare,exposed,brown,open,sandy,dry}} {{soil,earth}}|"
     "bare rock{,s}|bareland{,s}|barelands|barren|rocky|soil|sand|sands|rocks|stones|gravel|dirt|badland{,s}|"
     "deserted land|barrens|{bare,barren} {surfaces,expanses,stretches,patches,spots,tracts}|unvegetated|"
-    "bare-surfaced|unvegetated {land,ground,terrain,surfaces}|naked ground|sandbar{,s}|sandbank{,s}|mudflat{,s}|"
+    "bare-surfaced|unvegetated {land,ground,terrain,surfaces}|exposed surfaces|naked ground|sandbar{,s}|sandbank{,s}|mudflat{,s}|"
     "mud flat{,s}|tidal flat{,s}|lava field{,s}|lava|scree|open soil|exposed rock{,s}|rock outcrop{,s}|wasteland{,s}",
     "desert": "desert{,s}|dune{,s}|sand dune{,s}",
     "snow": f"snow|snowfield{{,s}}|snow field{{,s}}|ice|ice field{{,s}}|icefield{{,s}}|snow-covered|"
@@ -51,7 +51,7 @@ COVER: Mapping[str, str] = {
     f"snowy|snowy {_LAND}|snow cover|icy ground|glacier{{,s}}|snow-capped|snow covered|ice sheet{{,s}}|"
     f"ice floe{{,s}}|ice cap{{,s}}|snow-clad|snow and ice|ice and snow",
     "wetland": f"wetland{{,s}}|marsh-covered|boggy|boggy patches|marsh{{,es}}|marshland|marshy|marshy {_LAND}|"
-    f"swamp{{,s}}|swampy|swampy {_LAND}|bog{{,s}}|"
+    f"swamp{{,s}}|swampland|swampy|swampy {_LAND}|bog{{,s}}|"
     f"fen{{,s}}|peatland{{,s}}|peat bog{{,s}}|salt marsh{{,es}}|saltmarsh{{,es}}|reed belt{{,s}}|reed bed{{,s}}|"
     f"reeds|waterlogged {_LAND}|flooded {_LAND}|flooded {{vegetation,fields}}|boggy {_LAND}",
     "mangrove": "mangrove{,s}|mangrove-{clad,covered}|"

@@ -34,7 +34,8 @@ class WholeRule:
 
 def _form(text: str, claims: Sequence[Claim], signals: Signals, limits: Limits) -> Finding:
     words = text.split()
-    last = re.sub(r"[^a-z-]", "", words[-1].lower()) if words else ""
+    # "Close by" ends a sentence well.
+    last = re.sub(r"[^a-z-]", "", words[-1].lower()) if words and words[-2:][0] != "close" else ""
     clauses = [c.strip().lower() for c in re.split(r"[,;]", text.rstrip("."))]
     problems = [
         name

@@ -353,7 +353,7 @@ def _tail(said: Sequence[Said], opening: str, pen: Pen, *, last: bool = True) ->
 
 _KIND_WORDS = {
     "dotted": "dotted|throughout|here and there|strewn",
-    "rest": "the rest|the remainder|completing|rounding",
+    "rest": "the rest|the remainder|completing",
     "places": "in places",
     "mixed": "between|mixed|interspersed|broken by|broken up|interrupted",
 }

@@ -39,12 +39,14 @@ NOUNS: Mapping[str, tuple[Noun, ...]] = {
     ),
     "built": _nouns("built-up land*|housing*", "buildings*"),
     "bare": _nouns(
-        "bare ground*|bare land*|barren land*|barren ground*|unvegetated ground*|exposed ground*|naked ground*|"
+        "bare ground*|barren land*|barren ground*|unvegetated ground*|exposed ground*|naked ground*|"
         "bare terrain*|barren terrain*",
-        "barrens*|bare surfaces*|barren expanses*|barrens*|unvegetated surfaces*|bare tracts*",
+        "barrens*|bare surfaces*|barren expanses*|barrens*|unvegetated surfaces*|exposed surfaces*",
     ),
     "snow": _nouns("snow*|snow cover*|snow and ice*|snowy ground*|ice and snow*", "snowfields*|snow fields*"),
-    "wetland": _nouns("marshland|wetland|marshy ground|boggy ground|swampy ground", "wetlands|marshes|swamps"),
+    "wetland": _nouns(
+        "marshland|wetland|marshy ground|boggy ground|swampy ground|swampland", "wetlands|marshes|swamps|bogs"
+    ),
     "mangrove": _nouns("mangrove forest|mangrove woodland", "mangroves|mangrove trees|mangrove stands"),
     "moss": _nouns("moss and lichen|moss|lichen and moss|mossy ground|moss cover", "mosses|mosses and lichens"),
     "veg_dense": _nouns("dense vegetation*|dense green vegetation*|thick vegetation*|lush vegetation*|dense greenery*"),
@@ -90,7 +92,7 @@ UNFIT = {
 AMOUNTS: Mapping[str, tuple[str, ...]] = {
     "all": ("",),
     "most": ("",),
-    "large": ("large areas of", "extensive", "sizeable", "considerable", "substantial", "widespread", "swathes of",
+    "large": ("extensive", "sizeable", "considerable", "substantial", "widespread", "swathes of",
               "much", "plenty of", "abundant", "ample", "", ""),
     "some": ("patches of", "pockets of", "some", "stretches of", "parcels of", "tracts of",
              "intermittent", "broken", "sections of", "patchy", "piecemeal", "discontinuous", "", ""),
@@ -109,14 +111,14 @@ FOR_PLURALS: Mapping[str, tuple[str, ...]] = {
     "some": ("some", "several", "various", "intermittent", "assorted", "", "multiple"),
     "few": ("a few", "scattered", "dispersed", "infrequent", "isolated", "occasional", "sporadic", "stray"),
 }  # fmt: skip
-OF_WOODS = {"large": ("extensive", "large areas of", "widespread", ""),
+OF_WOODS = {"large": ("extensive", "widespread", ""),
             "some": ("some", "patches of", "stretches of", "intermittent", "portions of", "patchy", ""),
             "few": ("small patches of", "bits of", "sporadic", "fragments of", "isolated")}  # fmt: skip
-OF_TREES = {"large": ("large areas of", "plentiful", "abundant", "widespread", "plenty of", "swathes of", ""),
+OF_TREES = {"large": ("plentiful", "abundant", "widespread", "plenty of", "swathes of", ""),
             "some": ("stands of", "clumps of", "some", "groups of", "clusters of", "intermittent", "", ""),
             "few": ("scattered", "a few", "small clumps of", "isolated", "occasional", "sporadic", "scattered",
                     "a scattering of", "stray", "dispersed", "solitary", "infrequent")}  # fmt: skip
-OF_CROPS = {"large": ("large areas of", "sizeable", "abundant", "widespread", "swathes of", "extensive", ""),
+OF_CROPS = {"large": ("sizeable", "abundant", "widespread", "swathes of", "extensive", ""),
             "some": ("plots of", "some", "parcels of", "sections of", ""),
             "few": ("a few plots of", "small plots of", "slivers of", "bits of", "sporadic")}  # fmt: skip
 OF_PATCHES = {"large": ("extensive",), "some": ("some", "several", "various", "assorted", "intermittent", "multiple"),
@@ -149,7 +151,7 @@ RELIEF: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
                       "rounded hills|gentle hillsides|rolling slopes|hillocks"),
     "hilly": _lands("hilly", "sloping", "hummocky", "hillocky", also="hillsides|hills|hillslopes|hill country|"
     "slopes|a hillside"),
-    "mountainous": _lands("mountainous", "mountain", also="mountain slopes|mountainsides|mountains|mountain country|"
+    "mountainous": _lands("mountainous", also="mountain slopes|mountainsides|mountains|mountain country|"
     "a mountainside|"
                           "mountain sides|mountain terrain|a mountain slope|mountain land"),
     "": (("",), ("the land", "the ground")),
@@ -157,7 +159,6 @@ RELIEF: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """Relief class -> (adjectives, nouns of land)."""
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "road|roads": ("road|roads", "roadway|roadways", "lane|lanes"),
-    "house|houses": ("house|houses", "home|homes", "dwelling|dwellings"),
     "residential area|residential areas": ("residential area|residential areas", "residential district|"
     "residential districts",
                                            "neighbourhood|neighbourhoods", "residential zone|residential zones"),
@@ -178,7 +179,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
 """Names for one thing of the map: singular and plural."""
 WATERS: Mapping[str, tuple[str, ...]] = {"river": ("river", "river", "watercourse", "waterway")}
 AREA = ("area", "landscape", "stretch of land", "expanse", "tract of land", "tract", "place", "setting", "stretch",
-        "sweep", "locale", "site", "zone", "spot")  # fmt: skip
+        "sweep", "locale", "site", "zone", "spot", "quarter")  # fmt: skip
 AREA_OF = ("area", "landscape", "expanse", "tract", "stretch", "sweep")
 """What reads well before "of"."""
 

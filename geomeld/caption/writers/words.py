@@ -50,7 +50,7 @@ def noun_of(fact: Fact, pen: Pen, *, small: bool = False) -> tuple[Noun, str]:
     traits = [
         t for t in fact.traits if noun.traits for t in vocabulary.TRAITS[t] if (t, noun.word) not in vocabulary.UNFIT
     ]
-    if not traits or not pen.chance(55):
+    if not traits or not pen.chance(40):
         return noun, noun.word
     return noun, f"{pen.pick(traits)} {noun.word}"
 
