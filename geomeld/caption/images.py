@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,11 +64,18 @@ def _pixels(modality: Modality, layer: Layer) -> NDArray[np.uint8] | None:
     if valid.mean() < LEAST_VALID:
         return None
     assert isinstance(modality.kind, Continuous)
-    low, high = modality.kind.display
-    # float32 and a rounding to 8 bits: the last bit of the power is not the same on every machine.
-    shares = np.clip((np.stack(planes, axis=-1).astype(np.float32) - low) / (high - low), 0, 1)
-    shown = np.rint(255 * shares ** np.float32(GAMMA)).astype(np.uint8)
-    return np.where(valid[..., None], shown, np.uint8(MISSING))
+    shown = np.stack([_stretched(plane, *modality.kind.display) for plane in planes], axis=-1)
+    if not valid.all():
+        shown[~valid] = MISSING
+    return shown
+
+
+def _stretched(values: NDArray, low: float, high: float) -> NDArray[np.uint8]:
+    if np.issubdtype(values.dtype, np.integer):  # a photograph has 256 values and millions of pixels
+        return _stretched(np.arange(int(high) + 1, dtype=np.float32), low, high).take(values, mode="clip")
+    shares = np.clip((values.astype(np.float32) - low) / (high - low), 0, 1)
+    # Rounded to 8 bits: the last bit of the power is not the same on every machine.
+    return np.rint(255 * shares ** np.float32(GAMMA)).astype(np.uint8)
 
 
 def _encoded(pixels: NDArray[np.uint8], modality: str, side: int) -> Picture:
@@ -80,5 +88,5 @@ def _encoded(pixels: NDArray[np.uint8], modality: str, side: int) -> Picture:
     if reduced:
         image.save(file, "JPEG", quality=JPEG_QUALITY)
     else:
-        image.save(file, "PNG", compress_level=1)
+        image.save(file, "PNG", compress_level=1, compress_type=zlib.Z_HUFFMAN_ONLY)
     return Picture(file.getvalue(), f"image/{'jpeg' if reduced else 'png'}", modality, digest)
