@@ -70,6 +70,9 @@ def test_self_bleu_is_the_mean_bleu_against_all_others() -> None:
     wanted = [plain_bleu(w, twice[:k] + twice[k + 1 :]) for k, w in enumerate(twice)]
     assert self_bleu(twice) == pytest.approx(sum(wanted) / 5)
     assert self_bleu([SPLIT[0]] * 3) == pytest.approx(1)
+    steps = [words_of(t) for t in ("grass on hills", "grass on low hills", "grass on very low hills")]
+    wanted = [plain_bleu(w, steps[:k] + steps[k + 1 :]) for k, w in enumerate(steps)]
+    assert self_bleu(steps) == pytest.approx(sum(wanted) / 3)  # the second has neighbours one shorter and one longer
     assert self_bleu(SPLIT[:1]) == 0
 
 
@@ -132,11 +135,14 @@ def judged(text: str, truth: Signals) -> list[tuple[str, str, bool | None]]:
         ("A wide river.", FARM, [("presence", "river", True), ("kind", "river", True), ("adjective", "river", False)]),
         ("Forest on hills.", FOREST, [("presence", "tree", True), ("presence", "hilly", True)]),
         ("Forest on flat land.", FOREST, [("presence", "tree", True), ("presence", "flat", False)]),
+        ("Forest on undulating land.", FOREST, [("presence", "tree", True), ("presence", "undulating", False)]),
+        ("Forest on rolling land.", FOREST, [("presence", "tree", True), ("presence", "rolling", True)]),
         ("Dense forest without any trees.", FOREST,
          [("presence", "tree", True), ("adjective", "tree", True), ("presence", "tree", False)]),
         ("No snow.", FOREST, [("presence", "snow", True)]),
         ("A solar farm beside a road.", FARM, [("presence", "solar_farm", False), ("presence", "road", True)]),
         ("Many houses.", TOWN, [("presence", "house", True), ("number", "house", True)]),
+        ("Many houses.", FARM, [("presence", "house", True), ("number", "house", False)]),
         ("A couple of houses.", TOWN, [("presence", "house", True), ("number", "house", False)]),
         ("Trees in the west.", LAKE, [("presence", "tree", True), ("place", "tree", True)]),
         ("Trees in the south-east.", LAKE, [("presence", "tree", True), ("place", "tree", False)]),
