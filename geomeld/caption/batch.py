@@ -86,7 +86,7 @@ def _answers(file: Path) -> Iterator[tuple[str, dict[str, Any] | None]]:
     from openai.types.chat import ChatCompletion
     from pydantic import ValidationError
 
-    from geomeld.caption.writers.openai import record_of
+    from geomeld.caption.writers.answer import record_of
 
     try:
         with file.open("rb") as lines:

@@ -21,6 +21,8 @@ class CaptionConfig:
     """Who ranks: "signals" (agreement of claims with what was measured), "random" (a control), "openclip:NAME",
     "openclip:NAME:FILE" or "geomeld:FOLDER" (a contrastive model beside the signals; the paper's is
     openclip:RemoteCLIP-ViT-L-14)."""
+    revise: bool = True
+    """Whether the openai writer's model may rewrite a caption that no edit of ours could save."""
     candidates: int = 4
     """Drafts per tile (the paper says multiple and gives no number)."""
     error_rate: float = 0.3

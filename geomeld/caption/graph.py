@@ -7,6 +7,7 @@ from typing import Any
 from geomeld.caption.agents.captioner import caption
 from geomeld.caption.agents.evaluator import evaluate
 from geomeld.caption.agents.orchestrator import orchestrate
+from geomeld.caption.agents.reviser import revise, to_revise
 from geomeld.caption.agents.verification import finalize, unfinished, verification
 from geomeld.caption.config import CaptionConfig
 from geomeld.caption.evaluators import Evaluator, by_signals
@@ -36,11 +37,21 @@ def caption_graph(evaluator: Evaluator = by_signals.rank, author: Author | None 
     graph.add_edge("orchestrator", "captioner")
     graph.add_edge("captioner", "evaluator")
     graph.add_edge("evaluator", "verification")
-    graph.add_conditional_edges(
-        "verification", lambda s: "again" if unfinished(s) else "done", {"again": "captioner", "done": "finalize"}
-    )
+    ways = {"again": "captioner", "done": "finalize"}
+    if author is not None:
+        graph.add_node("reviser", partial(revise, author=author))
+        graph.add_edge("reviser", "verification")
+        ways["revise"] = "reviser"
+    graph.add_conditional_edges("verification", partial(_next, may_revise=author is not None), ways)
     graph.add_edge("finalize", END)
     return graph.compile()
+
+
+def _next(state: ChunkState, may_revise: bool) -> str:
+    """Where a chunk goes after Verification."""
+    if may_revise and to_revise(state):
+        return "revise"
+    return "again" if unfinished(state) else "done"
 
 
 def caption_chunk(graph: Any, signals: list[dict[str, Any]], config: CaptionConfig) -> ChunkState:
@@ -51,6 +62,7 @@ def caption_chunk(graph: Any, signals: list[dict[str, Any]], config: CaptionConf
         "records": [None] * len(signals),
         "errors": [None] * len(signals),
         "notes": [[] for _ in signals],
+        "revised": [None] * len(signals),
         "round": 0,
     }
     return graph.invoke(state, {"recursion_limit": 25})

@@ -17,6 +17,8 @@ class ChunkState(TypedDict, total=False):
     """`Draft`s."""
     notes: list[list[dict[str, Any]]]
     """What a model's answers have to say of themselves, per round: for the record's provenance."""
+    revised: list[dict[str, Any] | None]
+    """{"of", "text"}: the candidate that a model has rewritten in this round, and what it made of it, perhaps ""."""
     scores: list[list[dict[str, Any]]]
     """The score table, best candidate first."""
     records: list[dict[str, Any] | None]

@@ -26,6 +26,8 @@ class Options:
     RemoteCLIP-ViT-L-14, GeoRSCLIP-ViT-L-14, SkyCLIP-ViT-L-14 and every architecture of open_clip."""
     candidates: int = 4
     """Drafts per tile."""
+    revise: bool = True
+    """Let the openai writer's model rewrite a caption that no edit of ours could save."""
     error_rate: float = 0.3
     """Share of drafts that the noisy writer spoils."""
     endpoint: Endpoint = field(default_factory=Endpoint)
@@ -65,7 +67,8 @@ def main(argv: list[str]) -> int:
     from geomeld.core.errors import UsageError
 
     if options.draw:
-        print(caption_graph().get_graph().draw_mermaid())
+        author: Any = object() if options.writer == "openai" else None  # a model's graph has one agent more
+        print(caption_graph(author=author).get_graph().draw_mermaid())
         return 0
     if options.dataset is None:
         raise UsageError("Name the dataset's folder: geomeld caption DIR.")
@@ -78,6 +81,7 @@ def main(argv: list[str]) -> int:
         writer=options.writer,
         evaluator=options.evaluator,
         candidates=options.candidates,
+        revise=options.revise,
         error_rate=options.error_rate,
         endpoint=options.endpoint,
         recorded=options.recorded,

@@ -31,12 +31,16 @@ def _by_author(state: ChunkState, author: Author) -> ChunkState:
     errors, notes = list(state["errors"]), list(state["notes"])
     candidates = list(state.get("candidates") or [[] for _ in errors])
     slots = [i for i, record in enumerate(state["records"]) if record is None and errors[i] is None]
-    for slot, written in zip(slots, author([_asked(state, slot) for slot in slots], state["round"]), strict=True):
+    for slot, written in zip(slots, author([asked_at(state, slot) for slot in slots], state["round"]), strict=True):
         candidates[slot], errors[slot] = to_json(written.drafts), written.error
         notes[slot] = [*notes[slot], written.note]
-    return {"candidates": candidates, "errors": errors, "notes": notes, "round": state["round"] + 1}
+    revised: list[dict[str, Any] | None] = [None] * len(errors)
+    return {
+        "candidates": candidates, "revised": revised, "errors": errors, "notes": notes, "round": state["round"] + 1
+    }  # fmt: skip
 
 
-def _asked(state: ChunkState, slot: int) -> Asked:
+def asked_at(state: ChunkState, slot: int) -> Asked:
+    """What a model is asked about a tile."""
     signals, plan = state["signals"][slot], from_json(Plan, state["plans"][slot])
     return Asked(signals["tile_id"], facts_at(state, slot), plan, signals["season"], signals["gsd_m"])

@@ -9,7 +9,7 @@ from geomeld.caption.config import CaptionConfig
 from geomeld.caption.facts import Fact
 from geomeld.caption.plan import Plan
 from geomeld.caption.repair import repair
-from geomeld.caption.rules import verify
+from geomeld.caption.rules import conflicts, verify
 from geomeld.caption.state import ChunkState
 from geomeld.caption.writers import template
 from geomeld.core.caption import Caption, Score, Signals
@@ -43,8 +43,12 @@ def unfinished(state: ChunkState) -> bool:
 
 
 def _checked(state: ChunkState, slot: int) -> dict[str, Any] | None:
-    """The record of the first candidate that needs no edit or survives it; None where none does."""
+    """The record of the first candidate that needs no edit or survives it, or of a model's revision that does; None
+    where none does."""
     signals = signals_at(state, slot)
+    revised = state["revised"][slot] if "revised" in state else None
+    if revised is not None:
+        return _from_revision(state, slot, revised, signals)
     candidates = state["candidates"][slot]
     scores = [from_json(Score, s) for s in state["scores"][slot]]
     for score in order(scores):
@@ -54,6 +58,25 @@ def _checked(state: ChunkState, slot: int) -> dict[str, Any] | None:
             status: Literal["repaired", "verified"] = "repaired" if edits else "verified"
             return _record(signals, text, status, draft, edits, candidates, scores, state["round"])
     return None
+
+
+def _from_revision(state: ChunkState, slot: int, revised: dict[str, Any], signals: Signals) -> dict[str, Any] | None:
+    text, edits = repair(revised["text"], signals) if revised["text"] else (None, [])
+    if text is None or not _adds_nothing(text, revised["of"], signals):
+        return None
+    candidates = state["candidates"][slot]
+    draft = next(c for c in candidates if c["text"] == revised["of"])
+    before = [v.rule for v in conflicts(verify(draft["text"], extract(draft["text"]), signals))]
+    rewritten = {"rule": "model", "before": draft["text"], "after": revised["text"], "evidence": {"conflicts": before}}
+    scores = [from_json(Score, s) for s in state["scores"][slot]]
+    return _record(signals, text, "repaired", draft, [rewritten, *edits], candidates, scores, state["round"])
+
+
+def _adds_nothing(text: str, original: str, signals: Signals) -> bool:
+    """Whether every thing that a rewritten caption claims was in the original, or is supported by a measurement."""
+    claims, known = extract(text), {c.concept for c in extract(original)}
+    supported = {v.claim_id for v in verify(text, claims, signals) if v.status == "supported"}
+    return all(c.concept in known or c.claim_id in supported for c in claims)
 
 
 def order(scores: Sequence[Score]) -> list[Score]:

@@ -9,10 +9,12 @@ from geomeld.caption.rules.rule import NOISY, UNSURE, Finding, Rule, share_of
 from geomeld.caption.rules.whole import WHOLE, WholeRule
 from geomeld.core.caption import Claim, Signals, Verdict
 
-__all__ = ["BY_CONCEPT", "RULES", "WHOLE", "Rule", "WholeRule", "conflicts", "share_of", "verify"]
+__all__ = ["BY_CONCEPT", "RULES", "TITLES", "WHOLE", "Rule", "WholeRule", "conflicts", "share_of", "verify"]
 
 RULES: tuple[Rule, ...] = (*cover.RULES, *water.RULES, *relief.RULES, *objects.RULES, *style.RULES)
 """All rules over single claims; those over whole captions are in WHOLE."""
+TITLES: dict[str, str] = {r.rule_id: r.title for r in RULES} | {r.rule_id: r.title for r in WHOLE}
+"""What each rule demands, in words."""
 OF_DEGREE = frozenset(("requantify", "unmodify", "unlocate", "rerelief"))
 """Edits of rules that object to a degree, not to the thing itself."""
 BY_CONCEPT: dict[str, tuple[Rule, ...]] = {c: tuple(r for r in RULES if c in r.concepts) for c in GROUP_OF}

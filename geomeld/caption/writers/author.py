@@ -32,10 +32,23 @@ class Written:
     """Why the tile is left to another run."""
 
 
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A caption that the measurements contradict, to be rewritten."""
+
+    asked: Asked
+    text: str
+    problems: tuple[tuple[str, str], ...]
+    """(words of the caption, what a rule demands of them); never a word of a map or a catalogue."""
+
+
 class Author(Protocol):
     """Writes for a chunk; called from several threads."""
 
     def __call__(self, asked: Sequence[Asked], round_number: int) -> list[Written]: ...
+
+    def revise(self, revisions: Sequence[Revision]) -> list[Written]:
+        """At most one rewritten sentence for each caption."""
 
     def summary(self) -> dict[str, Any]:
         """What it did in this run: plain JSON."""

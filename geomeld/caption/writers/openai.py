@@ -6,8 +6,9 @@ import json
 import os
 import threading
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,11 +17,12 @@ from geomeld.caption.config import CaptionConfig
 from geomeld.caption.endpoint import shaping
 from geomeld.caption.images import SHOWN, Picture, picture_of
 from geomeld.caption.ledger import Ledger
-from geomeld.caption.writers.author import Asked, Written
+from geomeld.caption.writers.answer import record_of, words_of
+from geomeld.caption.writers.author import Asked, Revision, Written
 from geomeld.caption.writers.clean import cleaned
 from geomeld.caption.writers.pace import Pace
 from geomeld.caption.writers.probe import Capabilities, ask, probe
-from geomeld.caption.writers.prompt import messages, prompt_hash
+from geomeld.caption.writers.prompt import messages, prompt_hash, revision_messages
 from geomeld.caption.writers.template import Draft
 from geomeld.core.draw import below, draw_words
 from geomeld.core.errors import CaptionError, MissingExtra
@@ -108,6 +110,10 @@ class Model:
         there or of no use."""
         return self._on_loop(self._all(asked, round_number))
 
+    def revise(self, revisions: Sequence[Revision]) -> list[Written]:
+        """One rewritten sentence for each caption that the measurements contradict, from words alone."""
+        return self._on_loop(self._all_revised(revisions))
+
     def summary(self) -> dict[str, Any]:
         """What was asked in this run: requests, answers that the store had, tokens, cost, what the server can do."""
         spent = self.counts["prompt_tokens"] * self.endpoint.price_in
@@ -164,13 +170,19 @@ class Model:
     async def _all(self, asked: Sequence[Asked], round_number: int) -> list[Written]:
         return list(await asyncio.gather(*(self._one(a, round_number) for a in asked)))
 
+    async def _all_revised(self, revisions: Sequence[Revision]) -> list[Written]:
+        return list(await asyncio.gather(*(self._tried(r.asked, partial(self._rewrite, r)) for r in revisions)))
+
     # --- one tile ---
 
     async def _one(self, asked: Asked, round_number: int) -> Written:
+        return await self._tried(asked, partial(self._look_and_draft, round_number))
+
+    async def _tried(self, asked: Asked, work: Callable[[_Job], Coroutine[Any, Any, Picture | None]]) -> Written:
+        """What came of one tile; whatever happens to it, the others go on."""
         job, picture = _Job(asked), None
         try:
-            picture = await self._picture(asked.tile_id) if self.endpoint.image else None
-            await self._draft(job, picture, round_number)
+            picture = await work(job)
             return Written(job.drafts, self._note(job, picture))
         except _Refused as reason:
             self._given_up[asked.tile_id] = str(reason)
@@ -197,6 +209,28 @@ class Model:
         tile = self.dataset.read(tile_id, [m.name for m in SHOWN])
         return picture_of(tile, self.endpoint.image_px)
 
+    async def _look_and_draft(self, round_number: int, job: _Job) -> Picture | None:
+        picture = await self._picture(job.asked.tile_id) if self.endpoint.image else None
+        await self._draft(job, picture, round_number)
+        return picture
+
+    async def _rewrite(self, revision: Revision, job: _Job) -> None:
+        chat = revision_messages(revision)
+        sampling = {**self._sampling(job.asked.tile_id, 0, 0), "temperature": 0.0}
+        key = self._key(chat, None, sampling)
+        if self._left_for_batch(key, chat, sampling):
+            raise _Down(WAITING)
+        answer = await self._answer(job, key, chat, sampling, 1)
+        job.drafts += _accepted(job, answer["choices"][:1], "revision", words_of(chat))
+
+    def _left_for_batch(self, key: str, chat: list[dict[str, Any]], sampling: Mapping[str, Any]) -> bool:
+        """Whether an answer is missing that others are to ask for."""
+        if not self._offline or key in self._store:
+            return False
+        if self._outbox is not None:
+            self._outbox.add(key, {"model": self.endpoint.model, "messages": chat, **sampling})
+        return True
+
     async def _draft(self, job: _Job, picture: Picture | None, round_number: int) -> None:
         """Distinct candidates: one request where the server gives several answers, else as many as it takes, each from
         another angle; a further request that brings nothing new is the last."""
@@ -207,13 +241,11 @@ class Model:
                             picture.url if picture else None)  # fmt: skip
             sampling = self._sampling(job.asked.tile_id, round_number, call)
             key = self._key(chat, picture, sampling)
-            if self._offline and key not in self._store:
+            if self._left_for_batch(key, chat, sampling):
                 missing = True
-                if self._outbox is not None:
-                    self._outbox.add(key, {"model": self.endpoint.model, "messages": chat, **sampling})
                 continue
             answer = await self._answer(job, key, chat, sampling, wanted - got)
-            fresh = _accepted(job, answer["choices"][: wanted - got], angle, _words_of(chat))
+            fresh = _accepted(job, answer["choices"][: wanted - got], angle, words_of(chat))
             got += len(answer["choices"])
             job.drafts += fresh
             if got >= wanted or (call and not fresh and not self._offline):
@@ -235,7 +267,7 @@ class Model:
 
     def _key(self, chat: Sequence[Mapping[str, Any]], picture: Picture | None, sampling: Mapping[str, Any]) -> str:
         """Hash of all that shapes an answer; how many are asked for in one request does not."""
-        told = [shaping(self.endpoint), sampling, _words_of(chat), picture.digest if picture else None]
+        told = [shaping(self.endpoint), sampling, words_of(chat), picture.digest if picture else None]
         return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=16).hexdigest()
 
     # --- one answer ---
@@ -378,32 +410,3 @@ def _kind_of(error: Exception) -> str:
         if status
         else {"ValueError": "malformed answer"}.get(type(error).__name__, type(error).__name__)
     )
-
-
-def record_of(answer: Any) -> dict[str, Any]:
-    """What is kept of an answer. Raises ValueError where it is none."""
-    choices = getattr(answer, "choices", None)
-    if not isinstance(choices, list) or not choices:
-        raise ValueError("the answer holds no choices")
-    usage = getattr(answer, "usage", None)
-    counted = {k: getattr(usage, k, None) for k in ("prompt_tokens", "completion_tokens")}
-    return {
-        "choices": [{"text": _text_of(c), "finish": getattr(c, "finish_reason", None)} for c in choices],
-        "tokens": {k: int(v) for k, v in counted.items() if isinstance(v, int)},
-        "model": getattr(answer, "model", None),
-        "fingerprint": getattr(answer, "system_fingerprint", None),
-    }
-
-
-def _text_of(choice: Any) -> str:
-    text = getattr(getattr(choice, "message", None), "content", None)
-    return text if isinstance(text, str) else ""
-
-
-def _words_of(chat: Sequence[Mapping[str, Any]]) -> str:
-    """The text of a chat, without pictures."""
-    parts: list[str] = []
-    for message in chat:
-        content = message["content"]
-        parts += [content] if isinstance(content, str) else [c["text"] for c in content if c["type"] == "text"]
-    return "\n".join(parts)

@@ -10,6 +10,7 @@ from typing import Any
 from geomeld.caption.facts import Fact
 from geomeld.caption.plan import Plan
 from geomeld.caption.repair import count_word
+from geomeld.caption.writers.author import Revision
 from geomeld.caption.writers.words import LINES
 from geomeld.signals.phrases import PHRASES
 from geomeld.signals.quantities import QUANTITIES
@@ -45,6 +46,16 @@ def messages(
     shown = [{"type": "image_url", "image_url": {"url": image}}] if image else []
     content: Any = [*shown, {"type": "text", "text": text.strip()}] if image else text.strip()
     return [{"role": "system", "content": system_prompt()}, {"role": "user", "content": content}]
+
+
+def revision_messages(revision: Revision) -> list[dict[str, Any]]:
+    """The chat that asks for a caption without its contradictions: words alone, no picture."""
+    asked = revision.asked
+    payload = json.dumps(payload_of(asked.facts, asked.plan, asked.season, asked.gsd_m), ensure_ascii=True)
+    problems = "\n".join(f"- {json.dumps(words)}: {demand}" for words, demand in revision.problems)
+    text = prompts()["revise"].replace("{payload}", payload).replace("{problems}", problems)
+    text = text.replace("{caption}", revision.text)
+    return [{"role": "system", "content": system_prompt()}, {"role": "user", "content": text.strip()}]
 
 
 def payload_of(facts: Sequence[Fact], plan: Plan, season: str | None, gsd_m: float) -> dict[str, Any]:
