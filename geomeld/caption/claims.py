@@ -94,8 +94,8 @@ def _claim(text: str, tokens: list[Token], i: int, number: int) -> Claim:
     quantity, count = _amount(before)
     if group not in ("cover", "water") and quantity not in COUNTS and token.value != "house":
         quantity = None  # a "small" tank is a size, and relief has no amount
-    elif quantity is None and not (i > 1 and tokens[i - 1].kind == "and" and tokens[i - 2].kind == "claim"):
-        quantity = _predicate(tokens, i)  # of two subjects, nobody knows which dominates
+    elif quantity is None and not _is_second_subject(tokens, i - len(before)):
+        quantity = _predicate(tokens, i)
     return Claim(
         claim_id=f"{token.value}-{number}",
         concept=token.value,
@@ -154,6 +154,11 @@ def _predicate(tokens: list[Token], i: int) -> str | None:
 
 
 _EITHER_SIDE = frozenset(w for band in QUANTITIES for w in band.words if w in band.predicates)
+
+
+def _is_second_subject(tokens: list[Token], start: int) -> bool:
+    """Whether the noun phrase that starts there follows "forest and": of two subjects nobody knows which dominates."""
+    return start > 1 and tokens[start - 1].kind == "and" and tokens[start - 2].kind == "claim"
 
 
 def _place(tokens: list[Token], i: int) -> str | None:

@@ -78,6 +78,7 @@ def test_longest_entry_wins(text: str, concepts: list[str]) -> None:
         ("trees cover most of the area", "tree", "cover most of"),
         ("a road, and cropland dominates the area", "crop", "dominates"),
         ("grass and cropland dominate the area", "crop", None),
+        ("grass and dried cropland dominate the area", "crop", None),
         ("a lake surrounded by scattered trees", "tree", "scattered"),
         ("a lake surrounded by trees", "tree", "surrounded by"),
     ],
