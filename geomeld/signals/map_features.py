@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import shapely
@@ -10,13 +11,18 @@ from shapely.geometry import Point, box
 from shapely.geometry.base import BaseGeometry
 
 from geomeld.core.caption import MapFeature
+from geomeld.core.config import from_json
 from geomeld.core.grid import Grid
 from geomeld.signals.land_cover import sector_of
 from geomeld.signals.phrases import KEYS, PHRASES, Phrase
 
-SAFE_VALUE = re.compile(r"[a-z0-9_:-]{1,40}")
+SAFE_VALUE = re.compile(r"[a-z0-9][a-z0-9_:-]{0,39}")
 """Map tags are written by strangers: a value is kept only where it is a plain tag word."""
 
+SECTORS = frozenset(
+    ("north", "south", "west", "east", "north-west", "north-east", "south-west", "south-east", "centre")
+)
+"""What `sector_of` gives."""
 NEAR_CENTRE = 50.0
 """Metres: features of the centre level touch this circle."""
 AREA_COVERS = 0.6
@@ -122,6 +128,20 @@ def _group(level: str, group: Sequence[_Seen], grid: Grid, gsd: float) -> MapFea
         sector=sector_of(row, column, grid.size),
         visible=phrase.size >= (1.0 if areal else 0.5) * gsd,
     )
+
+
+def restored(stored: Iterable[Any]) -> tuple[MapFeature, ...]:
+    """Map features from a tile's metadata. A dataset may come from anywhere: features whose words no row of the table
+    has are left out, and so are places and tags that are none."""
+    features = (from_json(MapFeature, f) for f in stored)
+    return tuple(
+        replace(f, sector=f.sector if f.sector in SECTORS else None, tags=safe_tags(f.tags))
+        for f in features
+        if (f.concept, f.phrase, f.plural) in _ROWS
+    )
+
+
+_ROWS = frozenset((p.concept, p.phrase, p.plural) for p in PHRASES)
 
 
 def osm_tags(features: Iterable, grid: Grid) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from functools import cache
+from itertools import pairwise
 
 from geomeld.caption.config import CaptionConfig
 from geomeld.caption.facts import facts_of
@@ -25,7 +26,7 @@ def written() -> tuple[Draft, ...]:
 
 def test_two_words_in_a_row_are_new_often_enough() -> None:
     split = [re.findall(r"[a-z]+(?:-[a-z]+)*", d.text.lower()) for d in written()]
-    pairs = [pair for words in split for pair in zip(words, words[1:], strict=False)]
+    pairs = [pair for words in split for pair in pairwise(words)]
     assert len(split) == PLACES
     assert len(set(pairs)) / len(pairs) >= 0.35
 
