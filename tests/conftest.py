@@ -1,0 +1,36 @@
+"""Tests reach no network beyond this machine, unless they are marked online."""
+
+import ipaddress
+import socket
+
+import pytest
+
+connect = socket.socket.connect
+
+
+def _is_here(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host.split("%")[0])
+    except ValueError:
+        return host in ("localhost", "")
+    if address.is_loopback or address.is_unspecified:
+        return True
+    with socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6) as probe:
+        try:
+            probe.bind((host, 0))  # only an address of this machine can be bound
+        except OSError:
+            return False
+    return True
+
+
+@pytest.fixture(autouse=True)
+def this_machine_only(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every connection to another machine."""
+
+    def guarded(self: socket.socket, address: object) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_here(str(address[0])):  # type: ignore[index]
+            raise OSError(f"A test tried to reach {address}; mark it online, or serve the data on loopback.")
+        connect(self, address)  # type: ignore[arg-type]
+
+    if "online" not in request.keywords:
+        monkeypatch.setattr(socket.socket, "connect", guarded)
