@@ -13,10 +13,12 @@ from geomeld.caption import run
 from geomeld.caption.config import CaptionConfig
 from geomeld.caption.endpoint import Endpoint
 from geomeld.caption.table import read_captions
+from geomeld.caption.writers import server as server_of_writers
 from geomeld.caption.writers.openai import ANSWERS
 from geomeld.core.errors import CaptionError, ConfigError
+from geomeld.dataset import write_dataset
 from geomeld.dataset.check import check
-from geomeld.testing import tiny_dataset
+from geomeld.testing import fake_tile, tiny_dataset
 from geomeld.testing.openai_server import FAULTS, Call, ModelServer, serve_model
 
 TILES = 4
@@ -184,6 +186,24 @@ def test_a_model_that_takes_no_pictures_is_refused_unless_told_so(tmp_path: Path
             run.caption_dataset(path, config(server))
         assert run.caption_dataset(path, config(server, image=False)).failures == {}
         assert all(not c.images for c in server.asked[-2:])
+
+
+def test_a_tile_that_is_always_turned_away_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_of_writers, "TURNED_AWAY", 2)
+    path = tiny_dataset(tmp_path / "d", TILES).path
+    with serve_model(fault=lambda call: "429" if call.is_tile and tile_of(call, path) == 2 else None) as server:
+        summary = run.caption_dataset(path, config(server, patience=5))
+    assert list(summary.failures) == [2]
+    assert "HTTP 429" in summary.failures[2]
+
+
+def test_a_tile_without_a_picture_is_asked_about_in_words(tmp_path: Path) -> None:
+    bare = [fake_tile(1), fake_tile(2, without=("naip", "sentinel2"))]
+    path = write_dataset(tmp_path / "d", bare, source="fake").path
+    with serve_model() as server:
+        assert run.caption_dataset(path, config(server)).failures == {}
+    assert sorted(len(c.images) for c in server.asked if c.is_tile) == [0, 1]
+    assert [r["provenance"]["answers"][0]["image"] is None for r in read_captions(path).values()] == [False, True]
 
 
 def test_a_server_that_dies_is_waited_for_or_its_tiles_are_listed(tmp_path: Path, whole: Path) -> None:

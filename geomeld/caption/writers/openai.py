@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -17,12 +16,12 @@ from geomeld.caption.config import CaptionConfig
 from geomeld.caption.endpoint import shaping
 from geomeld.caption.images import SHOWN, Picture, picture_of
 from geomeld.caption.ledger import Ledger
-from geomeld.caption.writers.answer import record_of, words_of
+from geomeld.caption.writers.answer import words_of
 from geomeld.caption.writers.author import Asked, Revision, Written
 from geomeld.caption.writers.clean import cleaned
-from geomeld.caption.writers.pace import Pace
-from geomeld.caption.writers.probe import Capabilities, ask, probe
+from geomeld.caption.writers.probe import Capabilities
 from geomeld.caption.writers.prompt import messages, prompt_hash, revision_messages
+from geomeld.caption.writers.server import Down, Refused, Server, Trouble
 from geomeld.caption.writers.template import Draft
 from geomeld.core.draw import below, draw_words
 from geomeld.core.errors import CaptionError, MissingExtra
@@ -34,16 +33,6 @@ ANSWERS = "answers.jsonl"
 """Every answer as it came, in the dataset's folder: none is ever asked (and paid) for twice."""
 CALMER = 0.4
 """Temperature of a second round (captions study 1.3), where the configured one is higher."""
-POLL = 1.0
-"""Seconds between looks at a server that has stopped answering."""
-
-
-class _Refused(Exception):
-    """The server will not, or cannot, answer for this one tile."""
-
-
-class _Down(Exception):
-    """The server answers nobody."""
 
 
 @dataclass
@@ -52,9 +41,7 @@ class _Job:
 
     asked: Asked
     drafts: list[Draft] = field(default_factory=list)
-    failures: int = 0
-    suspect: bool = False
-    """Whether the server went down while it was in flight."""
+    trouble: Trouble = field(default_factory=Trouble)
     tokens: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     calls: int = 0
@@ -74,12 +61,8 @@ class Model:
         except ImportError:
             raise MissingExtra("--writer openai needs the openai package: pip install 'geomeld[openai]'") from None
         self.dataset, self.config, self.endpoint = dataset, config, config.endpoint
-        self.capabilities: Capabilities | None = None
-        self.down: str | None = None
-        """Why no further tile is asked for; None while all is well."""
         self.counts: Counter[str] = Counter()
         self._given_up: dict[int, str] = {}
-        self._last_good = float("-inf")
         self._offline = batch is not None
         self._outbox = Outbox(batch.requests) if batch and batch.requests else None
         self._store = Ledger(Path(dataset.path) / ANSWERS)
@@ -118,12 +101,12 @@ class Model:
         """What was asked in this run: requests, answers that the store had, tokens, cost, what the server can do."""
         spent = self.counts["prompt_tokens"] * self.endpoint.price_in
         spent += self.counts["completion_tokens"] * self.endpoint.price_out
-        can = self.capabilities
+        can = self._server.capabilities
         abilities = {} if can is None else {name: getattr(can, name) for name in Capabilities.__slots__}
         named = ("asked", "stored", "prompt_tokens", "completion_tokens")
         return {
             "model": self.endpoint.model, **{k: self.counts[k] for k in named}, "cost": round(spent / 1e6, 6),
-            "concurrency": int(self._pace.limit), "capabilities": abilities, "down": self.down,
+            "concurrency": int(self._server.pace.limit), "capabilities": abilities, "down": self._server.down,
             "taken_in": self._taken_in, "left_for_batch": self._outbox.requests if self._outbox else 0,
         }  # fmt: skip
 
@@ -138,9 +121,7 @@ class Model:
             raise
 
     async def _start(self) -> None:
-        self._pace = Pace(self.endpoint.concurrency, self.endpoint.most)
-        self._client, self._opening, self._looking = self._connect(), asyncio.Lock(), asyncio.Lock()
-        self._alone = asyncio.Lock()
+        self._server = Server(self.endpoint)
         self._rendering = asyncio.Semaphore(2)  # a NAIP tile is ten megabytes before it is a picture
 
     async def _finish(self) -> None:
@@ -149,23 +130,7 @@ class Model:
         for task in rest:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
-        await self._client.close()
-
-    def _connect(self) -> Any:
-        import openai
-
-        async def look(response: Any) -> None:
-            # The client asks again by itself; the pace must hear of every refusal.
-            if response.status_code in (429, 503):
-                self._pace.was_too_much()
-
-        # Other services' names and keys in the environment are not for this server.
-        others: Any = {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
-        return openai.AsyncOpenAI(
-            base_url=self.endpoint.base_url, api_key=os.environ.get(self.endpoint.key_variable) or "none",
-            timeout=self.endpoint.timeout, max_retries=self.endpoint.retries, default_headers=others,
-            http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [look]}),
-        )  # fmt: skip
+        await self._server.close()
 
     async def _all(self, asked: Sequence[Asked], round_number: int) -> list[Written]:
         return list(await asyncio.gather(*(self._one(a, round_number) for a in asked)))
@@ -184,15 +149,15 @@ class Model:
         try:
             picture = await work(job)
             return Written(job.drafts, self._note(job, picture))
-        except _Refused as reason:
+        except Refused as reason:
             self._given_up[asked.tile_id] = str(reason)
             return Written(job.drafts, {**self._note(job, picture), "given_up": str(reason)})
-        except _Down as reason:
+        except Down as reason:
             return Written([], {}, str(reason))
         except CaptionError:
             raise
         except Exception as error:  # one tile must not end the others
-            return Written([], {}, self._scrubbed(f"{type(error).__name__}: {error}"))
+            return Written([], {}, self._server.safe(f"{type(error).__name__}: {error}"))
 
     def _note(self, job: _Job, picture: Picture | None) -> dict[str, Any]:
         shown = None if picture is None else {"modality": picture.modality, "digest": picture.digest}
@@ -219,7 +184,7 @@ class Model:
         sampling = {**self._sampling(job.asked.tile_id, 0, 0), "temperature": 0.0}
         key = self._key(chat, None, sampling)
         if self._left_for_batch(key, chat, sampling):
-            raise _Down(WAITING)
+            raise Down(WAITING)
         answer = await self._answer(job, key, chat, sampling, 1)
         job.drafts += _accepted(job, answer["choices"][:1], "revision", words_of(chat))
 
@@ -251,7 +216,7 @@ class Model:
             if got >= wanted or (call and not fresh and not self._offline):
                 return
         if missing:
-            raise _Down(WAITING)
+            raise Down(WAITING)
 
     def _angle(self, asked: Asked, turn: int) -> str:
         start = below(draw_words(self.config.seed, "angle", asked.tile_id)[0], len(asked.plan.angles))
@@ -278,7 +243,9 @@ class Model:
         """The stored answer, else a new one, on the disk before it is used."""
         answer = self._store.record(key)
         if answer is None:
-            answer = await self._insist(job, chat, sampling, wanted)
+            if job.asked.tile_id in self._given_up:
+                raise Refused(self._given_up[job.asked.tile_id])
+            answer = await self._server.answer(job.trouble, chat, sampling, wanted)
             self._store.append([(key, answer)])
             self.counts.update(asked=1, **answer["tokens"])
         else:
@@ -286,109 +253,6 @@ class Model:
         job.calls += 1
         job.tokens.update(answer["tokens"])
         return answer
-
-    async def _insist(
-        self, job: _Job, chat: list[dict[str, Any]], sampling: Mapping[str, Any], wanted: int
-    ) -> dict[str, Any]:
-        """Ask until there is an answer. Raises _Refused for a tile at fault, _Down for a server that is."""
-        import openai
-
-        if job.asked.tile_id in self._given_up:
-            raise _Refused(self._given_up[job.asked.tile_id])
-        can = await self._open()
-        more = {"n": wanted} if can.several and wanted > 1 else {}
-        kept = {k: v for k, v in sampling.items() if k != "seed" or can.seed}
-        while True:
-            if self.down:
-                raise _Down(self.down)
-            try:
-                answer = await self._request(job, chat, {**kept, **more})
-                self._pace.went_well()
-                self._last_good = self._loop.time()
-                return answer
-            except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
-                self.down = self._told(error)
-                raise _Down(self.down) from None
-            except openai.RateLimitError as error:  # no fault of the tile
-                await self._wait_for_server(error)
-            except (openai.InternalServerError, openai.APIConnectionError, ValueError) as error:
-                if isinstance(error, openai.APITimeoutError):
-                    self._pace.was_too_much()
-                job.suspect |= await self._wait_for_server(error)
-                job.failures += 1
-                if job.failures >= self.endpoint.failures:
-                    raise _Refused(f"{_kind_of(error)}, {job.failures} times") from None
-            except openai.APIStatusError as error:
-                raise _Refused(_kind_of(error)) from None
-
-    async def _request(self, job: _Job, chat: list[dict[str, Any]], settings: Mapping[str, Any]) -> dict[str, Any]:
-        if job.suspect:  # a tile that may have brought the server down travels alone with its kind
-            async with self._alone:
-                return await self._send(chat, settings)
-        return await self._send(chat, settings)
-
-    async def _send(self, chat: list[dict[str, Any]], settings: Mapping[str, Any]) -> dict[str, Any]:
-        async with self._pace:
-            answer = await self._client.chat.completions.create(model=self.endpoint.model, messages=chat, **settings)
-        return record_of(answer)
-
-    async def _open(self) -> Capabilities:
-        """What the server can do; asked once, before the first answer."""
-        async with self._opening:
-            if self.capabilities is None:
-                self.capabilities = await self._probed()
-            return self.capabilities
-
-    async def _probed(self) -> Capabilities:
-        import openai
-
-        where = f"The endpoint {self.endpoint.base_url}"
-        try:
-            can = await probe(self._client, self.endpoint)
-        except (openai.OpenAIError, ValueError) as error:
-            raise CaptionError(
-                f"{where} does not answer for the model {self.endpoint.model} ({self._told(error)}). Start the server, "
-                f"or check --endpoint.base-url, --endpoint.model and the key in ${self.endpoint.key_variable}."
-            ) from None
-        if self.endpoint.image and not can.images:
-            raise CaptionError(
-                f"{where} takes no pictures for the model {self.endpoint.model}; serve a vision-language model, or "
-                "give --endpoint.no-image to have it reword measurements alone."
-            )
-        self._last_good = self._loop.time()
-        return can
-
-    async def _wait_for_server(self, error: Exception) -> bool:
-        """Return once the server answers others: False where it does at once, True where it had gone. Raises _Down
-        after the configured patience."""
-        import openai
-
-        failed = self._loop.time()
-        async with self._looking:
-            gone = False
-            while self._last_good <= failed:
-                if self.down:
-                    raise _Down(self.down)
-                try:
-                    quick = self._client.with_options(max_retries=0)
-                    record_of(await ask(quick, self.endpoint, image=self.endpoint.image))
-                    self._last_good = self._loop.time()
-                except (openai.OpenAIError, ValueError) as still:
-                    gone, error = True, still
-                    if self._loop.time() - failed >= self.endpoint.patience:
-                        self.down = f"The endpoint stopped answering ({self._told(error)}); run again to go on."
-                        raise _Down(self.down) from None
-                    await asyncio.sleep(min(POLL, self.endpoint.patience))
-            return gone
-
-    def _told(self, error: Exception) -> str:
-        """An error in words that are safe to print: short, on one line, without the key."""
-        return self._scrubbed(f"{_kind_of(error)}: {error}")
-
-    def _scrubbed(self, text: str) -> str:
-        key = os.environ.get(self.endpoint.key_variable)
-        hidden = text.replace(key, "***") if key else text
-        return "".join(c if c.isprintable() else " " for c in hidden)[:200]
 
 
 def _accepted(job: _Job, choices: Sequence[Mapping[str, Any]], angle: str, prompt: str) -> list[Draft]:
@@ -401,12 +265,3 @@ def _accepted(job: _Job, choices: Sequence[Mapping[str, Any]], angle: str, promp
         else:
             fresh.append(Draft(text, angle, "model"))
     return fresh
-
-
-def _kind_of(error: Exception) -> str:
-    status = getattr(error, "status_code", None)
-    return (
-        f"HTTP {status}"
-        if status
-        else {"ValueError": "malformed answer"}.get(type(error).__name__, type(error).__name__)
-    )
