@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from geomeld.core.caption import MapFeature, Signals
-from geomeld.core.config import from_json, to_json
+from geomeld.core.caption import Signals
+from geomeld.core.config import to_json
 from geomeld.core.modality import Timing
 from geomeld.core.tile import Tile
 from geomeld.modalities import MODALITIES
 from geomeld.signals.land_cover import CONCEPTS, concept_map, land_cover
-from geomeld.signals.map_features import osm_tags, summarise
+from geomeld.signals.map_features import osm_tags, restored, summarise
 from geomeld.signals.radar import radar
 from geomeld.signals.spectral import spectral
 from geomeld.signals.terrain import terrain
-from geomeld.signals.water import consensus
+from geomeld.signals.water import consensus, stored
 
 __all__ = ["MEASURED", "measure", "published_fields"]
 
@@ -36,8 +36,9 @@ def measure(tile: Tile, layers: Collection[str] | None = None) -> Signals:
     concepts = concept_map(tile)
     classes = concepts[0] if concepts else None
     water_mask, water = consensus(tile)
+    relief = terrain(tile.layers.get("aster"), tile.grid, water_mask)
     date = tile.metadata.get("acquisition_date") or _date(tile)
-    stored = tile.metadata.get("map_features")
+    features = tile.metadata.get("map_features")
     return Signals(
         tile_id=tile.tile_id,
         gsd_m=_finest_gsd(there),
@@ -46,11 +47,11 @@ def measure(tile: Tile, layers: Collection[str] | None = None) -> Signals:
         season=season(dt.date.fromisoformat(date[:10]), tile.anchor.lat),
         land_cover=land_cover(tile, concepts),
         spectral=spectral(tile.layers.get("sentinel2"), classes),
-        radar=radar(tile.layers.get("sentinel1")),
+        radar=radar(tile.layers.get("sentinel1"), relief.slope_p90 if relief else None),
         canopy=_canopy(tile, classes),
-        water=water if water.sources else None,
-        terrain=terrain(tile.layers.get("aster"), tile.grid, water_mask),
-        map_features=None if stored is None else tuple(from_json(MapFeature, f) for f in stored),
+        water=water if water.sources else stored(tile.metadata.get("water_analysis")),
+        terrain=relief,
+        map_features=None if features is None else restored(features),
         missing=tuple(n for n, m in MODALITIES.items() if n not in there and m.published),
     )
 

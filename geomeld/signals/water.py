@@ -1,17 +1,17 @@
 """Water: the consensus of independent products, and what kind of water bodies it makes (captions study 2.5)."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.ndimage import uniform_filter
 
 from geomeld.core.caption import Water, WaterBody
 from geomeld.core.tile import Tile
 from geomeld.modalities import MODALITIES
 from geomeld.signals.land_cover import MIN_VALID, elongation, sector_of
-from geomeld.signals.radar import SMOOTH_WATER, best_orbit
+from geomeld.signals.radar import SMOOTH_WATER, despeckled
 from geomeld.signals.spectral import index_maps, reflectances
 
 DETECTED_FROM = 0.10
@@ -20,6 +20,8 @@ SMALLEST = 4
 """Pixels of a component that counts."""
 PERMANENT, SEASONAL, DRY = 75, 5, 50
 """Occurrence in percent."""
+STORED = 0.5
+"""Confidence in an analysis whose layers are not there."""
 MOST_BODIES = 6
 """Bodies that are described."""
 EIGHT = np.ones((3, 3), bool)
@@ -74,6 +76,28 @@ def consensus(tile: Tile) -> tuple[NDArray[np.bool_], Water]:
     return mask, _described(mask, permanent & mask, seasonal & mask, unconfirmed, float(confidence), sources, tile)
 
 
+def stored(analysis: Any) -> Water | None:
+    """The water of a tile's published metadata, `{"detected": bool, "percentage": 0..100}`: how much, not where nor of
+    which kind; None for anything else."""
+    if not isinstance(analysis, Mapping):
+        return None
+    percentage, sources = analysis.get("percentage"), analysis.get("sources")
+    if isinstance(percentage, bool) or not isinstance(percentage, int | float) or not 0 <= percentage <= 100:
+        return None
+    named = tuple(s for s in sources if isinstance(s, str)) if isinstance(sources, list) else ()
+    return Water(
+        detected=analysis.get("detected") is True,
+        percentage=round(float(percentage), 2),
+        permanent=0.0,
+        seasonal=0.0,
+        unconfirmed=0.0,
+        kind="none",
+        bodies=(),
+        confidence=STORED,
+        sources=named or ("water_analysis",),
+    )
+
+
 def without_specks(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Components of at least SMALLEST pixels (8 neighbours)."""
     labels, _ = ndimage.label(mask, EIGHT)
@@ -105,14 +129,11 @@ def _spectral_water(tile: Tile) -> NDArray[np.bool_] | None:
 
 
 def _smooth_radar(tile: Tile) -> NDArray[np.bool_] | None:
-    layer = tile.layers.get("sentinel1")
-    orbit = best_orbit(layer)
-    if layer is None or orbit is None or f"VH_{orbit}" not in layer.bands:
+    calm = despeckled(tile.layers.get("sentinel1"))
+    if calm is None:
         return None
-    vv, valid = layer.band(f"VV_{orbit}")
-    vh, valid_vh = layer.band(f"VH_{orbit}")
-    vv, vh = (uniform_filter(np.where(valid & valid_vh, b, 0.0), 3) for b in (vv, vh))
-    return valid & valid_vh & (vv < SMOOTH_WATER[0]) & (vh < SMOOTH_WATER[1])
+    vv, vh, valid = calm
+    return valid & (vv < SMOOTH_WATER[0]) & (vh < SMOOTH_WATER[1])
 
 
 def _described(
