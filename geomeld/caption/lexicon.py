@@ -115,8 +115,8 @@ STYLE: Mapping[str, str] = {
     "{local,regional} economy|popular with|important for|home to|ideal for|provides|providing|designed to|"
     "serves as|serving as|indicating|which {suggests,indicates}",
     "change": "expanding|growing {city,town,village}|recently|newly|new|in recent years|deforestation|deforested|"
-    "abandoned|"
-    "under construction|no longer|formerly|disused|ruined|burned|burnt",
+    "no longer|formerly|burned|burnt",
+    "lifecycle": "under construction|abandoned|disused|ruined|derelict",
     "taste": "beautiful|picturesque|stunning|scenic|idyllic|peaceful|breathtaking|charming|serene|tranquil|lovely",
 }
 UNMAPPED = {

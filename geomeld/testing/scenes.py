@@ -1,4 +1,4 @@
-"""Scenes: hand-made signals of thirteen well-understood places, for examples and tests of captions."""
+"""Scenes: hand-made signals of fourteen well-understood places, for examples and tests of captions."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -120,6 +120,11 @@ SCENES: Mapping[str, Signals] = {
         map_features=(thing("house", "house", 180), thing("road", "road", 6), thing("street", "residential street", 20),
                       thing("storage_tank", "storage tank", 2, "east"), thing("residential", "residential area", 2)),
     ),
+    "works": _scene(
+        gsd_m=1.0,
+        land_cover=cover({"built": 0.4, "bare": 0.35, "tree": 0.25}),
+        map_features=(thing("house", "house", 60), thing("construction", "construction site", 2, "north")),
+    ),
     "alps": _scene(
         land_cover=cover({"bare": 0.44, "grass": 0.24, "snow": 0.2, "moss": 0.12}),
         spectral=_index(ndvi=0.15, ndvi_grass=0.25, ndvi_moss=0.2, ndsi_snow=0.8),
@@ -159,5 +164,6 @@ SCENES: Mapping[str, Signals] = {
         map_features=(thing("orchard", "orchard"), thing("reservoir", "reservoir", 1, "north")),
     ),
 }  # fmt: skip
-"""By name: farm, forest, desert, lake, coast, town (photographed at 1 m), alps, spectrum (no land cover, no map), blind
+"""By name: farm, forest, desert, lake, coast, town (photographed at 1 m), works (a town under
+construction), alps, spectrum (no land cover, no map), blind
 (nothing measured), salt (a bright salt flat that a map calls snow), delta, ice, orchard."""

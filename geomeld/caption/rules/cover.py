@@ -138,6 +138,16 @@ def _mangrove_belt(claim: Claim, signals: Signals, limits: Limits) -> Finding:
     return finding(abs(signals.latitude) <= limits["latitude_to"], {"latitude": signals.latitude, **limits})
 
 
+def _flooded(claim: Claim, signals: Signals, limits: Limits) -> Finding | None:
+    if not claim.text.lower().startswith(("flooded", "waterlogged")) or claim.negated:
+        return None
+    shares = [share_of(c, signals)[0] for c in ("wetland", "mangrove")]
+    if None in shares:
+        return unsupported("nothing on this tile measures wetland")
+    share = sum(s or 0.0 for s in shares)
+    return finding(share >= limits["share_from"], {"share": rounded(share), **limits})
+
+
 def _green(claim: Claim, signals: Signals, limits: Limits) -> Finding | None:
     said = {"green", "verdant", "lush", "irrigated"} & set(claim.modifiers)
     lush = bool(said - {"green", "verdant"})
@@ -173,9 +183,7 @@ COVERS = frozenset(c for c, g in GROUP_OF.items() if g == "cover")
 SHARED = COVERS - {"city", "desert"}
 
 
-def _presence(
-    rule_id: str, concept: str, agrees: tuple[str, str], conflicts: tuple[str, str], **limits: float
-) -> Rule:
+def _presence(rule_id: str, concept: str, agrees: tuple[str, str], conflicts: tuple[str, str], **limits: float) -> Rule:
     return Rule(rule_id, f"{concept} is there", frozenset({concept}), _present, "rehead",
                 limits or {"at_least": 0.03}, "hard", agrees, conflicts)  # fmt: skip
 
@@ -233,64 +241,67 @@ RULES: tuple[Rule, ...] = (
          ("farm: Trees dominate the land.", "forest: Extensive shrubland on the hills.")),
     Rule("L15", "words of little fit the share", SHARED, _amount("some", "few"), "requantify", {}, "hard",
          ("farm: Patches of trees on flat land.",
-          "lake: Patches of shrubs grow beside a lake.",), ("forest: A few trees on the hills.",
-          "desert: A few patches of bare ground on flat land.",)),
+          "lake: Patches of shrubs grow beside a lake."), ("forest: A few trees on the hills.",
+          "desert: A few patches of bare ground on flat land.")),
     Rule("L16", "words of all fit the share", SHARED, _amount("all"), "requantify", {}, "hard",
          ("desert: Bare ground covers nearly all of the land.",
-          "desert: Nothing but bare ground on flat land.",), ("farm: Cropland covers nearly all of the land.",
-          "lake: Grassland covers the entire rolling area.",)),
+          "desert: Nothing but bare ground on flat land."), ("farm: Cropland covers nearly all of the land.",
+          "lake: Grassland covers the entire rolling area.")),
     Rule("L17", "what surrounds is extensive", SHARED, _surrounding, "requantify", {"at_least": 0.15}, "hard",
          ("farm: A road surrounded by cropland.",
-          "lake: A lake surrounded by grassland.",), ("forest: Trees surrounded by grassland.",
-          "farm: A river surrounded by grassland.",)),
+          "lake: A lake surrounded by grassland."), ("forest: Trees surrounded by grassland.",
+          "farm: A river surrounded by grassland.")),
     Rule("L9", "few buildings are few", frozenset({"built", "house"}), _few_buildings, "recount",
          {"share_below": 0.25, "mapped_to": 60}, "hard",
          ("farm: A few buildings stand on the flat land.",
-          "farm: Some houses stand on the flat land.",), ("town: A few buildings stand among trees.",
+          "farm: Some houses stand on the flat land."), ("town: A few buildings stand among trees.",
           "town: Several buildings stand among trees.")),
     Rule("L9m", "many buildings are many", frozenset({"built", "house"}), _many_buildings, "recount",
          {"share_from": 0.06, "mapped_from": 12}, "hard",
          ("town: Many buildings stand among trees.",
-          "town: Numerous houses line the streets.",), ("farm: Many buildings stand among the crops.",
-          "desert: Numerous buildings stand on bare ground.",)),
+          "town: Numerous houses line the streets."), ("farm: Many buildings stand among the crops.",
+          "desert: Numerous buildings stand on bare ground.")),
     Rule("L2", "a dense forest is dense", frozenset({"tree", "mangrove"}), _dense, "unmodify",
          {"share_from": 0.25, "ndvi_from": 0.45, "canopy_m_from": 5.0}, "hard",
          ("forest: Dense forest covers the hills.",
-          "coast: Thick mangroves line the coast.",), ("lake: Patches of dense woodland beside a lake.",
-          "farm: Closed forest stands by the river.",)),
+          "coast: Thick mangroves line the coast."), ("lake: Patches of dense woodland beside a lake.",
+          "farm: Closed forest stands by the river.")),
     Rule("L3", "tall, young or mature trees are", frozenset({"tree"}), _height, "unmodify",
          {"tall_from": 12.0, "young_below": 8.0, "stddev_m_to": 10.0}, "hard",
          ("forest: Tall trees cover the hills.",
-          "forest: Mature trees stand on the hills.",), ("lake: Tall trees beside a lake.",
-          "farm: Mature trees stand by the river.",)),
+          "forest: Mature trees stand on the hills."), ("lake: Tall trees beside a lake.",
+          "farm: Mature trees stand by the river.")),
     Rule("L8", "a city is built up", frozenset({"city"}), _city, "rehead", {"at_least": 0.30}, "hard",
          ("town: An urban area with trees.",
-          "town: City blocks with trees between them.",), ("farm: Cropland beside a dense city.",
-          "desert: A metropolis in the bare land.",)),
+          "town: City blocks with trees between them."), ("farm: Cropland beside a dense city.",
+          "desert: A metropolis in the bare land.")),
     Rule("L11", "a desert is bare and dry", frozenset({"desert"}), _desert, "rehead",
          {"share_from": 0.5, "ndvi_p95_to": 0.4}, "hard",
          ("desert: A flat desert without trees.",
-          "desert: Sand dunes cover the flat land.",), ("alps: A desert between mountains.",
-          "farm: Dunes lie beside the cropland.",)),
+          "desert: Sand dunes cover the flat land."), ("alps: A desert between mountains.",
+          "farm: Dunes lie beside the cropland.")),
     Rule("L12s", "snow is no bright sand", frozenset({"snow"}), _snow_not_sand, "drop", {"ndsi_from": 0.2}, "hard",
          ("alps: Snow lies on the mountains.",
-          "ice: Snow and ice surround a lake.",), ("salt: Snow covers the flat land.",
-          "salt: Snow fields lie on bare ground.",)),
+          "ice: Snow and ice surround a lake."), ("salt: Snow covers the flat land.",
+          "salt: Snow fields lie on bare ground.")),
+    Rule("W8", "what is called flooded is wet", frozenset({"wetland"}), _flooded, "drop", {"share_from": 0.02}, "hard",
+         ("delta: Waterlogged ground lies along a river.", "coast: Flooded vegetation grows behind the mangroves."),
+         ("farm: Flooded fields lie along the river.", "forest: Trees and shrubs stand on flooded ground.")),
     Rule("L13b", "mangroves grow near the tropics", frozenset({"mangrove"}), _mangrove_belt, "rehead",
          {"latitude_to": 33.0}, "hard", ("coast: Mangroves line the coast.",
-          "coast: A belt of mangroves faces the sea.",), ("lake: Mangroves line the lake.",
-          "forest: Mangrove swamps in the forest.",)),
+          "coast: A belt of mangroves faces the sea."), ("lake: Mangroves line the lake.",
+          "forest: Mangrove swamps in the forest.")),
     Rule("C1", "what is called green is green", COVERS, _green, "unmodify",
          {"green_from": 0.35, "lush_from": 0.55}, "hard",
          ("farm: Green cropland on flat land.",
-          "forest: Lush green forest on the hills.",), ("alps: Green grass between bare rocks.",
-          "alps: Lush meadows between bare rocks.",)),
+          "forest: Lush green forest on the hills."), ("alps: Green grass between bare rocks.",
+          "alps: Lush meadows between bare rocks.")),
     Rule("C2", "what is called dry is not green", COVERS, _dry, "unmodify", {"ndvi_below": 0.35}, "hard",
          ("alps: Dry grass between bare rocks.",
-          "alps: Dry mossy ground between bare rocks.",), ("farm: Dry fields on flat land.",
-          "forest: Parched shrubs in the forest.",)),
+          "alps: Dry mossy ground between bare rocks."), ("farm: Dry fields on flat land.",
+          "forest: Parched shrubs in the forest.")),
     Rule("M6", "cover lies where the caption says", SHARED, _place, "unlocate", {"of_tile_from": 0.8}, "hard",
          ("lake: Woodland in the west of the area.",
-          "lake: Forest in the north-west of the area.",), ("lake: Woodland in the east of the area.",
+          "lake: Forest in the north-west of the area."), ("lake: Woodland in the east of the area.",
           "spectrum: Dense vegetation in the north of the land.")),
 )  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from geomeld.caption.lexicon import GROUP_OF
-from geomeld.caption.rules.rule import Check, Finding, Rule, finding
+from geomeld.caption.rules.rule import Check, Finding, Rule, features_of, finding, unsupported
 from geomeld.core.caption import Claim, Signals
 
 Limits = Mapping[str, float]
@@ -22,6 +22,14 @@ def _season(claim: Claim, signals: Signals, limits: Limits) -> Finding:
     return finding(said == signals.season, {"season": signals.season, "date": signals.date[:10]})
 
 
+def _lifecycle(claim: Claim, signals: Signals, limits: Limits) -> Finding:
+    """A map tells what is under construction; nothing tells what is abandoned."""
+    mapped = features_of(signals, "construction")
+    if claim.text.lower() == "under construction" and mapped:
+        return Finding("supported", {"mapped": mapped})
+    return unsupported("no map shows it")
+
+
 def _taste(claim: Claim, signals: Signals, limits: Limits) -> Finding:
     return Finding("unverifiable", {"why": "nothing measures beauty"})
 
@@ -36,7 +44,7 @@ def _absence(claim: Claim, signals: Signals, limits: Limits) -> Finding | None:
 
 def _banned(rule_id: str, concept: str, title: str, why: str, edit: str, conflicts: tuple[str, str]) -> Rule:
     return Rule(rule_id, title, frozenset({concept}), _never(why), edit, {}, "hard",
-                ("farm: Cropland covers the flat land.", "lake: Grassland surrounds a large lake."), conflicts)  # fmt: skip
+                ("farm: Cropland covers the flat land.", "lake: Grassland surrounds a lake."), conflicts)  # fmt: skip
 
 
 _THINGS = frozenset(c for c, g in GROUP_OF.items() if g in ("cover", "water", "object"))
@@ -63,6 +71,9 @@ RULES: tuple[Rule, ...] = (
     _banned("M7", "change", "no history", "one date shows no change", "drop",
             ("farm: Cropland covers the flat land, recently cleared.",
          "town: Houses and trees in an expanding suburb.")),
+    Rule("O7", "what is being built is on the map", frozenset({"lifecycle"}), _lifecycle, "drop", {}, "hard",
+         ("works: Houses under construction among trees.", "works: Bare ground under construction beside houses."),
+         ("town: Houses under construction among trees.", "works: Abandoned houses stand among trees.")),
     _banned("C4", "weather", "no weather", "the sky is no part of the place", "drop",
             ("farm: Cropland covers the flat land under clear skies.",
          "alps: Haze lies over the mountains.")),
@@ -71,14 +82,14 @@ RULES: tuple[Rule, ...] = (
          "lake: Boats float on a lake in the grassland.")),
     Rule("C3", "the season fits date and hemisphere", frozenset({"season"}), _season, "drop", {}, "hard",
          ("farm: Green cropland in summer on flat land.",
-          "lake: Grassland around a lake in summer.",), ("farm: Cropland in winter on flat land.",
-          "lake: Grassland around a lake in autumn.",)),
+          "lake: Grassland around a lake in summer."), ("farm: Cropland in winter on flat land.",
+          "lake: Grassland around a lake in autumn.")),
     Rule("M9", "no judgements of taste", frozenset({"taste"}), _taste, "unhedge", {}, "hard",
          ("farm: Cropland covers the flat land.",
-          "lake: Grassland surrounds a lake.",), ("farm: Picturesque cropland covers the flat land.",
-          "lake: An idyllic lake in the grassland.",)),
+          "lake: Grassland surrounds a lake."), ("farm: Picturesque cropland covers the flat land.",
+          "lake: An idyllic lake in the grassland.")),
     Rule("M8", "what is absent is not said", _THINGS, _absence, "drop", {"dominant_from": 0.9}, "hard",
          ("desert: Bare ground without trees.",
-          "desert: Bare ground without any grass.",), ("farm: Cropland without any snow on flat land.",
-          "lake: Grassland around a lake without any houses.",)),
+          "desert: Bare ground without any grass."), ("farm: Cropland without any snow on flat land.",
+          "lake: Grassland around a lake without any houses.")),
 )  # fmt: skip
