@@ -43,8 +43,9 @@ def despeckled(layer: Layer | None) -> tuple[NDArray, NDArray, NDArray[np.bool_]
     both = valid & valid_vh
     if not both.any():
         return None
-    vv, vh = (median3(np.where(both, band, np.median(band[both]))) for band in (vv, vh))
-    return vv, vh, both
+    if not both.all():
+        vv, vh = (np.where(both, band, np.median(band[both])) for band in (vv, vh))
+    return median3(vv), median3(vh), both
 
 
 def median3(values: NDArray) -> NDArray:
