@@ -110,6 +110,8 @@ def _unhedge(text: str, claim: Claim, verdict: Verdict, signals: Signals) -> str
 
 
 def _requantify(text: str, claim: Claim, verdict: Verdict, signals: Signals) -> str | None:
+    if " while " in text and claim.start < text.index(" while ") and (shorter := drop_segment(text, claim.start)):
+        return shorter  # another clause says what dominates
     share, _ = share_of(claim.concept, signals)
     band, said = quantity_for(share or 0.0), claim.quantity or ""
     at = text.lower().rfind(said, 0, claim.start)
@@ -158,10 +160,16 @@ def _rerelief(text: str, claim: Claim, verdict: Verdict, signals: Signals) -> st
         return _unhedge(text, claim, verdict, signals) if _is_adjective(said) else _drop(text, claim, verdict, signals)
     if _ASIDE.search(text[: claim.start]) and (shorter := _drop(text, claim, verdict, signals)):
         return shorter
+    earlier = any(GROUP_OF[c.concept] == "relief" and c.end < claim.start - 1 for c in extract(text))
+    if earlier and (aside := _ON_GROUND.search(text[: claim.start])):
+        rest = re.sub(r"^ (?:land|ground|terrain|plains?|area)\b", "", text[claim.end :])
+        return tidy(text[: aside.start()] + rest)
     word = terrain.relief_class if _is_adjective(said) else RELIEF_NOUN[terrain.relief_class]
     return tidy(text[: claim.start] + word + text[claim.end :])
 
 
+_ON_GROUND = re.compile(r" on (?:an? |the )?(?:completely |almost |nearly )?$")
+"""What leads to ground that was described before: it is taken out with what it leads to."""
 _ASIDE = re.compile(r"\b(?:below|beneath|above|beside|near|behind) (?:\w+ )?$")
 """What other ground a place lies by: where there is none, nothing takes its place."""
 

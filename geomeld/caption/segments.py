@@ -59,7 +59,8 @@ def first_segment_end(text: str) -> int:
 
 
 def drop_segment(text: str, at: int) -> str | None:
-    """The text without the part that holds character `at`; None where that part is the main clause."""
+    """The text without the part that holds character `at`; None where that part is the main clause, and no other
+    clause follows that could stand alone."""
     stop = "." if text.endswith(".") else ""
     pieces = segments(text.rstrip("."))
     position, part = 0, 0
@@ -69,7 +70,7 @@ def drop_segment(text: str, at: int) -> str | None:
             break
         position += len(piece)
     if part == 0:
-        return None
+        return tidy("".join(pieces[2:]) + stop) if len(pieces) > 2 and pieces[1] == ", while " else None
     before, rest = pieces[:part], pieces[part + 1 :]
     separator = before.pop()
     if rest and rest[0] in LIST and separator not in LIST:
@@ -81,6 +82,7 @@ def drop_segment(text: str, at: int) -> str | None:
         and len(before) >= 2
         and before[-2] == ", "
         and not _PARTICIPLE.match(before[-1])
+        and not re.search(r"ing\b", before[-1])
     ):
         before[-2] = " and "
     return tidy("".join(before + rest) + stop)

@@ -126,7 +126,8 @@ def _kind_swap(text: str, facts: Sequence[Fact], plan: Plan, word: int) -> str |
     if claim is None or len(kinds) != 1:
         return None
     other = {"river": "lake", "lake": "river", "pond": "river", "sea": "river"}[claim.concept]
-    return tidy(text[: claim.start] + other + text[claim.end :])
+    plural = "s" if claim.text.lower().endswith("s") and other != "sea" else ""
+    return tidy(text[: claim.start] + other + plural + text[claim.end :])
 
 
 def _wrong_relief(text: str, facts: Sequence[Fact], plan: Plan, word: int) -> str | None:
