@@ -215,6 +215,8 @@ def _objects(signals: Signals) -> list[Fact]:
     merged: dict[str, list[MapFeature]] = {}
     wet = signals.water is not None and signals.water.detected
     for feature in signals.map_features or ():
+        if (feature.concept, feature.phrase, feature.plural) not in _WORDS:
+            continue  # shards may come from strangers: only words of our own table are ever said
         if feature.visible and feature.concept not in _NOT_SAID | (_SEEN_AS_WATER if wet else frozenset()):
             merged.setdefault(feature.concept, []).append(feature)
     out = []
@@ -232,7 +234,7 @@ def _objects(signals: Signals) -> list[Fact]:
                 confidence=0.9,
                 source="map",
                 detail=f"{first.phrase}|{first.plural}",
-                sector=(first.sector or "") if single and first.sector != "centre" else "",
+                sector=first.sector if single and first.sector in _SECTORS else "",
                 count=count,
             )
         )
@@ -244,4 +246,6 @@ _NOT_SAID = (TOLD_BY_RASTERS - {"building"}) | set(_UNSAID.split())
 """Rasters tell these better, or nobody would look for them."""
 _SEEN_AS_WATER = frozenset(("reservoir", "canal"))
 """Where water is measured, it is told once."""
+_WORDS = frozenset((p.concept, p.phrase, p.plural) for p in PHRASES)
+_SECTORS = frozenset(("north", "south", "west", "east", "north-west", "north-east", "south-west", "south-east"))
 _SALIENCE = {p.concept: p.salience for p in reversed(PHRASES)}

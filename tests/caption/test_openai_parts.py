@@ -13,7 +13,7 @@ from geomeld.caption.endpoint import Endpoint, shaping
 from geomeld.caption.facts import Fact, facts_of
 from geomeld.caption.plan import Plan, plan_of
 from geomeld.caption.table import read_captions
-from geomeld.caption.writers import shape_of, tags
+from geomeld.caption.writers import shape_of, tags, template
 from geomeld.caption.writers.clean import cleaned
 from geomeld.caption.writers.pace import Pace
 from geomeld.caption.writers.prompt import COVERS, OBJECTS, messages, payload_of, prompt_hash, system_prompt
@@ -86,6 +86,7 @@ def test_no_word_of_a_stranger_reaches_a_prompt() -> None:
     plan = plan_of(facts, honest)
     expected = messages(facts, plan, "summer", 10, "overview", None)
     assert "quarry" in expected[1]["content"]
+    captions = [d.text for d in template.drafts(1, facts, plan, CaptionConfig())]
     count = 0
     for text in HOSTILE:
         for bad in (
@@ -98,6 +99,10 @@ def test_no_word_of_a_stranger_reaches_a_prompt() -> None:
             words = json.loads(text_of.splitlines()[1])
             assert set(words.get("objects", [])) <= {"quarry", "a couple of quarries"}
             assert text == "quarry" or text not in text_of
+            if bad.sector is None and (bad.phrase, bad.plural) != ("quarry", "quarries"):
+                assert text_of == expected[1]["content"].replace('"season": "summer", ', "")
+                assert [d.text for d in template.drafts(1, found, plan, CaptionConfig())] == captions
+            assert not any(text in d.text for d in template.drafts(1, found, plan, CaptionConfig()) if text != "quarry")
             count += 1
     spoiled = [
         replace(f, **{field: text})
