@@ -83,7 +83,8 @@ def ladder_figure(ladder: Sequence[Mapping[str, Any]]) -> Figure:
         for stage, colour in zip(STAGES, COLOURS, strict=True):
             axis.plot(rates, [row[stage][curve] for row in ladder], color=colour, marker="o", markersize=3, label=stage)
         axis.set_title(curve, fontsize=9)
-        axis.set_ylim(bottom=0)
+        if max(row["captioner"][curve] for row in ladder) < 0.5:
+            axis.set_ylim(bottom=0)
         axis.tick_params(labelsize=7)
         axis.grid(color="#dddddd", linewidth=0.4)
     axes[0].legend(fontsize=6, frameon=False)
@@ -148,7 +149,10 @@ def _diversity(page: Page, diversity: Mapping[str, Mapping[str, float]]) -> None
 
 
 def _examples(page: Page, examples: Sequence[Mapping[str, Any]]) -> None:
-    page.section("Captions", "Each phrase in the colour of its verdict, before and after verification.")
+    page.section(
+        "Captions",
+        "Each phrase in the colour of its verdict, before and after verification; at the highest error rate.",
+    )
     page.cards(_card(e) for e in examples)
 
 

@@ -99,7 +99,7 @@ def study(
         "reliefs": matrix(final.reliefs),
         "diversity": _diversity(places, config, runs[GATE_RATE, first]),
         "statuses": {r: _statuses(runs[r, first]) for r in ladder},
-        "examples": [_example(r, p) for r, p in _telling(runs[GATE_RATE, first])],
+        "examples": [_example(r, p) for r, p in _telling(runs[max(ladder), first])],
     }
     return to_json(out)
 
