@@ -123,6 +123,13 @@ def _ablations(page: Page, study: Mapping[str, Any]) -> None:
             for n, r in study["evaluators"].items()
         ],
     )
+    tests = [(n, gsd, t) for n, model in study["models"].items() for gsd, t in model["tests"].items()]
+    if tests:
+        page.add("<h3>What contrastive models proved</h3>")
+        page.table(
+            ("model", "at", "AUC, matched against shuffled", "tiles", "weight"),
+            [(n, gsd, "none" if t["auc"] is None else t["auc"], t["tiles"], t["weight"]) for n, gsd, t in tests],
+        )
 
 
 def _concepts(page: Page, study: Mapping[str, Any]) -> None:

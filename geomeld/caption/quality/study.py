@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from geomeld.caption.claims import extract
 from geomeld.caption.config import CaptionConfig
-from geomeld.caption.evaluators import Evaluator
+from geomeld.caption.evaluators import Evaluator, identity_of
 from geomeld.caption.graph import caption_chunk, caption_graph
 from geomeld.caption.quality.diversity import diversity
 from geomeld.caption.quality.injection import inject
@@ -94,6 +94,7 @@ def study(
         "ladder": [{"error rate": r, **{n: t.figures() for n, t in s.items()}} for r, s in ladder.items()],
         "ablations": _ablations({n: runs[GATE_RATE, n] for n in names}),
         "evaluators": {n: ranking(runs[GATE_RATE, n]) for n in names},
+        "models": {n: identity for n, e in evaluators.items() if (identity := identity_of(e))},
         "concepts": final.by_concept(),
         "waters": matrix(final.waters),
         "reliefs": matrix(final.reliefs),
