@@ -1,9 +1,13 @@
-"""Tests reach no network beyond this machine, unless they are marked online."""
+"""Tests reach no network beyond this machine, unless they are marked online, and draw the same examples every time."""
 
 import ipaddress
 import socket
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 connect = socket.socket.connect
 

@@ -72,6 +72,8 @@ def drop_segment(text: str, at: int) -> str | None:
     if part == 0:
         return tidy("".join(pieces[2:]) + stop) if len(pieces) > 2 and pieces[1] == ", while " else None
     before, rest = pieces[:part], pieces[part + 1 :]
+    if not rest:
+        stop = "."  # what cut the sentence off has gone with its last part
     separator = before.pop()
     if rest and rest[0] in LIST and separator not in LIST:
         # The next item of the list takes over what led to it: ", with A and B" -> ", with B".

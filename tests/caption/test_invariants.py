@@ -2,7 +2,7 @@
 
 import re
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from geomeld.caption.agents.verification import finalize, verification
@@ -50,6 +50,7 @@ def holds(text: str, before: str, signals: Signals) -> None:
 @given(
     PLACES, st.integers(0, 3), st.lists(st.tuples(st.sampled_from(sorted(ERRORS)), st.integers(0, 1 << 60)), max_size=3)
 )
+@example(165_401_394_781, 0, [("story", 56_174), ("truncation", 0)])  # the full stop went with the last part
 def test_repair_keeps_its_promises(place: int, which: int, errors: list[tuple[str, int]]) -> None:
     signals, facts, plan = told(place)
     made = template.drafts(signals.tile_id, facts, plan, CaptionConfig())

@@ -95,11 +95,11 @@ _BUILT = {
     ),
     "some": (
         "some buildings",
-        "several buildings",
+        "clusters of buildings",
         "some rooftops",
-        "several structures",
+        "clusters of structures",
         "some built-up ground",
-        "several rooftops",
+        "clusters of rooftops",
         "some structures",
     ),
     "many": (
