@@ -17,8 +17,11 @@ from geomeld.core.config import to_json
 from geomeld.core.errors import MissingExtra
 
 
-def caption_graph(evaluator: Evaluator = by_signals.rank, author: Author | None = None) -> Any:
-    """The compiled LangGraph graph over a ChunkState; `author` drafts instead of the configured writer.
+def caption_graph(
+    evaluator: Evaluator = by_signals.rank, author: Author | None = None, reviser: Author | None = None
+) -> Any:
+    """The compiled LangGraph graph over a ChunkState; `author` drafts instead of the configured writer, and rewrites
+    what is beyond repair unless a `reviser` does.
 
     Raises MissingExtra without langgraph."""
     # A stray environment variable must not ship prompts to a tracing service.
@@ -38,11 +41,12 @@ def caption_graph(evaluator: Evaluator = by_signals.rank, author: Author | None 
     graph.add_edge("captioner", "evaluator")
     graph.add_edge("evaluator", "verification")
     ways = {"again": "captioner", "done": "finalize"}
-    if author is not None:
-        graph.add_node("reviser", partial(revise, author=author))
+    reviser = author if reviser is None else reviser
+    if reviser is not None:
+        graph.add_node("reviser", partial(revise, author=reviser))
         graph.add_edge("reviser", "verification")
         ways["revise"] = "reviser"
-    graph.add_conditional_edges("verification", partial(_next, may_revise=author is not None), ways)
+    graph.add_conditional_edges("verification", partial(_next, may_revise=reviser is not None), ways)
     graph.add_edge("finalize", END)
     return graph.compile()
 

@@ -12,12 +12,14 @@ JSON, PAGE = "quality.json", "quality.html"
 
 def report(dataset: Path, config: CaptionConfig, out: Path, limit: int | None = None) -> dict[str, Any]:
     """Study the captions of a simulated dataset; `out` gets quality.json and quality.html. Nothing of the dataset
-    changes. Raises UsageError for a dataset whose truth nobody knows."""
+    changes, but that a model's answers are kept beside it; with the openai writer its model rewrites, in one row of the
+    ablations, what is beyond repair. Raises UsageError for a dataset whose truth nobody knows."""
     from dataclasses import replace
 
     from geomeld.caption.evaluators import open_evaluator
     from geomeld.caption.quality.places import places_of
     from geomeld.caption.quality.study import study
+    from geomeld.caption.writers import open_author
     from geomeld.dataset import open_dataset
     from geomeld.dataset.files import write_atomically
     from geomeld.evaluate.truth import earth_of, true_signals
@@ -27,7 +29,8 @@ def report(dataset: Path, config: CaptionConfig, out: Path, limit: int | None = 
     truth_of = partial(true_signals, earth=earth_of(tiles))
     names = dict.fromkeys((config.evaluator, "signals", "random"))
     evaluators = {name: open_evaluator(replace(config, evaluator=name), tiles) for name in names}
-    found = study(places_of(tiles, tiles.tile_ids[:limit], truth_of), config, evaluators)
+    with open_author(config, tiles) as author:
+        found = study(places_of(tiles, tiles.tile_ids[:limit], truth_of), config, evaluators, reviser=author)
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / JSON, (json.dumps(found, indent=1) + "\n").encode())
     write_caption_page(found, out / PAGE)

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from geomeld.caption.quality.injection import changed, inject
 from geomeld.caption.quality.judge import Assertion, assertions, is_told, salient
 from geomeld.caption.quality.study import Run, in_order, ranking, study
 from geomeld.caption.quality.tally import Place, f1_of, invented, is_true, tally
+from geomeld.caption.writers import WRITERS
+from geomeld.caption.writers.author import Asked, Revision, Written
+from geomeld.caption.writers.template import Draft
 from geomeld.cli.build import main as build
 from geomeld.cli.caption import main as caption
 from geomeld.core.caption import Score, Signals
@@ -340,3 +344,32 @@ def test_the_same_places_give_the_same_report() -> None:
     assert in_order(TEXTS, FARM, facts_of(FARM))[0].candidate == 0
     assert is_true("Cropland covers the flat land.", FARM)
     assert not is_true("", FARM)
+
+
+class Rewriter:
+    """A model that rewrites everything to the same plain sentence."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, asked: Sequence[Asked], round_number: int) -> list[Written]:
+        raise AssertionError("it is not asked to draft")
+
+    def revise(self, revisions: Sequence[Revision]) -> list[Written]:
+        self.asked += [r.text for r in revisions]
+        return [Written([Draft("Cropland covers the flat land.", "revision", "model")], {}) for _ in revisions]
+
+    def summary(self) -> dict:
+        return {}
+
+
+def test_a_model_that_rewrites_is_one_more_ablation(monkeypatch: pytest.MonkeyPatch) -> None:
+    hopeless = [Draft("The open sea fills the whole place.", "overview", "none")]
+    monkeypatch.setitem(WRITERS, "noisy-template", lambda *_: hopeless)
+    places = [Place(replace(FARM, tile_id=k), replace(FARM, tile_id=k)) for k in range(3)]
+    model = Rewriter()
+    found = study(places, CaptionConfig(), {"signals": by_signals.rank}, (0.0,), model)
+    assert model.asked == [hopeless[0].text] * 3
+    rows = {(r["evaluator"], r["verification"]): r for r in found["ablations"]}
+    assert rows["signals", "rules + model"]["invented"] == 0
+    assert rows["signals", "none"]["invented"] > 0

@@ -24,7 +24,10 @@ def caption(state: ChunkState, author: Author | None = None) -> ChunkState:
         return to_json(write(state["signals"][slot]["tile_id"], facts_at(state, slot), plan, config, round_number))
 
     candidates, errors = per_tile(state, work)
-    return {"candidates": [c or [] for c in candidates], "errors": errors, "round": round_number + 1}
+    revised: list[dict[str, Any] | None] = [None] * len(errors)
+    return {
+        "candidates": [c or [] for c in candidates], "revised": revised, "errors": errors, "round": round_number + 1
+    }  # fmt: skip
 
 
 def _by_author(state: ChunkState, author: Author) -> ChunkState:

@@ -19,6 +19,7 @@ from geomeld.caption.quality.judge import assertions
 from geomeld.caption.quality.tally import Place, Tally, f1_of, matrix, tally
 from geomeld.caption.rules import verify
 from geomeld.caption.writers import WRITERS
+from geomeld.caption.writers.author import Author
 from geomeld.core.caption import Score, Signals
 from geomeld.core.config import to_json
 
@@ -68,9 +69,14 @@ def in_order(candidates: Sequence[str], signals: Signals, facts: Sequence[Any]) 
 
 
 def study(
-    places: Sequence[Place], config: CaptionConfig, evaluators: Mapping[str, Evaluator], rates: Sequence[float] = RATES
+    places: Sequence[Place],
+    config: CaptionConfig,
+    evaluators: Mapping[str, Evaluator],
+    rates: Sequence[float] = RATES,
+    reviser: Author | None = None,
 ) -> dict[str, Any]:
-    """Everything that the report shows, as plain JSON. `evaluators` come first the one that ladders use."""
+    """Everything that the report shows, as plain JSON. `evaluators` come first the one that ladders use; a `reviser`
+    adds an ablation in which a model rewrites what is beyond repair."""
     names = {"none": in_order, **evaluators}
     first = next(iter(evaluators))
     wanted = [(rate, first) for rate in sorted({*rates, GATE_RATE})]
@@ -79,6 +85,8 @@ def study(
         (rate, name): _run(places, replace(config, writer="noisy-template", error_rate=rate), names[name])
         for rate, name in tqdm(wanted, desc="study", unit="run", dynamic_ncols=True)
     }
+    spoiled = replace(config, writer="noisy-template", error_rate=GATE_RATE)
+    revised = _run(places, spoiled, names[first], reviser) if reviser else None
     injected = inject(places, config).figures()
     ladder = {rate: _stages(runs[rate, first]) for rate in sorted({*rates, GATE_RATE})}
     final = tally(runs[GATE_RATE, first].final())
@@ -92,7 +100,7 @@ def study(
         "stages": stages,
         "facets": {name: t.facets() for name, t in ladder[GATE_RATE].items()},
         "ladder": [{"error rate": r, **{n: t.figures() for n, t in s.items()}} for r, s in ladder.items()],
-        "ablations": _ablations({n: runs[GATE_RATE, n] for n in names}),
+        "ablations": _ablations({n: runs[GATE_RATE, n] for n in names}, revised and (first, revised)),
         "evaluators": {n: ranking(runs[GATE_RATE, n]) for n in names},
         "models": {n: identity for n, e in evaluators.items() if (identity := identity_of(e))},
         "concepts": final.by_concept(),
@@ -105,8 +113,8 @@ def study(
     return to_json(out)
 
 
-def _run(places: Sequence[Place], config: CaptionConfig, evaluator: Evaluator) -> Run:
-    graph = caption_graph(evaluator)
+def _run(places: Sequence[Place], config: CaptionConfig, evaluator: Evaluator, reviser: Author | None = None) -> Run:
+    graph = caption_graph(evaluator, reviser=reviser)
     records: list[dict[str, Any]] = []
     for start in range(0, len(places), config.chunk):
         state = caption_chunk(graph, [to_json(p.measured) for p in places[start : start + config.chunk]], config)
@@ -156,11 +164,14 @@ def _ratio(after: Mapping[str, float], before: Mapping[str, float], figure: str)
     return after[figure] / before[figure] if before[figure] else 0.0
 
 
-def _ablations(runs: Mapping[str, Run]) -> list[dict[str, Any]]:
+def _ablations(runs: Mapping[str, Run], revised: tuple[str, Run] | None) -> list[dict[str, Any]]:
     rows = []
     for name, run in runs.items():
         for verification, captions in (("none", run.chosen()), ("rules", run.final())):
             rows.append({"evaluator": name, "verification": verification, **tally(captions).figures()})
+    if revised is not None:
+        name, run = revised
+        rows.append({"evaluator": name, "verification": "rules + model", **tally(run.final()).figures()})
     return rows
 
 
