@@ -100,7 +100,7 @@ def study(
         "stages": stages,
         "facets": {name: t.facets() for name, t in ladder[GATE_RATE].items()},
         "ladder": [{"error rate": r, **{n: t.figures() for n, t in s.items()}} for r, s in ladder.items()],
-        "ablations": _ablations({n: runs[GATE_RATE, n] for n in names}, revised and (first, revised)),
+        "ablations": _ablations({n: runs[GATE_RATE, n] for n in names}, (first, revised) if revised else None),
         "evaluators": {n: ranking(runs[GATE_RATE, n]) for n in names},
         "models": {n: identity for n, e in evaluators.items() if (identity := identity_of(e))},
         "concepts": final.by_concept(),
