@@ -34,10 +34,12 @@ def main(argv: list[str]) -> int:
 
     anchors = read_anchors(options.anchors, seed=options.config.seed, years=options.config.years)
     rows = plan(anchors, open_source(options.source), options.config, workers=options.workers)
-    write_plan(options.out, rows)
-    print(f"{sum(not r.reason for r in rows)} of {len(rows)} anchors planned -> {options.out}")
+    planned = sum(not r.reason for r in rows)
+    if planned:  # a plan of nothing must not take the place of another
+        write_plan(options.out, rows)
+    print(f"{planned} of {len(rows)} anchors planned -> {options.out if planned else 'nothing written'}")
     for stage, count in Counter(r.stage for r in rows if not r.reason).most_common():
         print(f"  {count:6} found within {stage}")
     for reason, count in Counter(r.reason for r in rows if r.reason).most_common():
         print(f"  {count:6} left out: {reason}")
-    return 0 if any(not r.reason for r in rows) else 1
+    return 0 if planned else 1
