@@ -41,6 +41,7 @@ RELIEF_NOUN = {"flat": "flat land", "gently undulating": "gently undulating land
 META_OPENING = re.compile(
     r"^(?:(?:an?|the|this|in) )*[^,]*?\b(?:of|shows?|showing|depicts?|displays?|see)\b ", re.IGNORECASE
 )
+"""What stands before the scene itself where a caption talks of a picture."""
 
 Edit = Callable[[str, Claim, Verdict, Signals], str | None]
 
@@ -80,10 +81,7 @@ def _drop(text: str, claim: Claim, verdict: Verdict, signals: Signals) -> str | 
 
 def _strip(text: str, claim: Claim, verdict: Verdict, signals: Signals) -> str | None:
     """ "A satellite image of green fields" -> "Green fields"."""
-    opening = re.compile(
-        r"^(?:(?:an?|the|this|in) )*[^,]*?\b(?:of|shows?|showing|depicts?|displays?|see)\b ", re.IGNORECASE
-    )
-    match = opening.match(text)
+    match = META_OPENING.match(text)
     return tidy(text[match.end() :]) if match and match.end() > claim.start else _drop(text, claim, verdict, signals)
 
 

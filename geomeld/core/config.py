@@ -137,7 +137,5 @@ def _convert_scalar(kind: Any, data: Any, where: str) -> Any:
         if isinstance(kind, type) and issubclass(kind, Enum | Path):
             return kind(data)
     except (TypeError, ValueError):
-        pass
-    else:
-        raise ConfigError(f"{where} has a type that configurations do not hold: {kind}.")
-    raise ConfigError(f"{where} is {data!r}, which is no {getattr(kind, '__name__', kind)}.")
+        raise ConfigError(f"{where} is {data!r}, which is no {getattr(kind, '__name__', kind)}.") from None
+    raise ConfigError(f"{where} has a type that configurations do not hold: {kind}.")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from geomeld.batch import Batch
-from geomeld.core.modality import Categorical, Continuous, Modality, Resampling, Timing
+from geomeld.core.modality import Categorical, Continuous
 from geomeld.modalities import MODALITIES, TARGETS
 from geomeld.models.geomeld_fm import GeoMeldFM, ModelConfig
 from geomeld.models.spec import LayerSpec
@@ -18,33 +18,10 @@ from geomeld.pretrain.objectives import ObjectiveWeights, objectives
 from geomeld.pretrain.objectives.contrast import info_nce
 from geomeld.pretrain.objectives.jepa import latent_error
 from geomeld.pretrain.objectives.reconstruction import hidden_pixels, masked_cross_entropy, masked_l1
+from geomeld.testing.modalities import ENMAP, GEDI
 
 CAPTIONS = ["a lake and a forest", "crop fields by a road", "mountains under snow", "a town on a river"]
 
-ENMAP = Modality(
-    name="enmap",
-    title="EnMAP hyperspectral",
-    bands=tuple(f"b{i}" for i in range(40)),
-    kind=Continuous(unit="surface reflectance x 10000", display=(0.0, 3000.0)),
-    gsd=20.0,
-    resampling=Resampling.BILINEAR,
-    timing=Timing.NEAREST,
-    dtype="float32",
-    no_data=float("nan"),
-    published=False,
-)
-GEDI = Modality(
-    name="gedi",
-    title="GEDI-like lidar height",
-    bands=("rh98",),
-    kind=Continuous(unit="m", display=(0.0, 40.0)),
-    gsd=10.0,
-    resampling=Resampling.NEAREST,
-    timing=Timing.STATIC,
-    dtype="float32",
-    no_data=-1.0,
-    published=False,
-)
 TILE_METRES = 640
 MODEL_MODALITIES = [m for m in (*MODALITIES.values(), ENMAP, GEDI) if m.gsd >= 10]
 """All at the encoder's pixel size or coarser; NAIP at 1 m would only make the tests slow."""

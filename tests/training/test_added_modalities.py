@@ -9,7 +9,6 @@ import pytest
 from geomeld.build.anchors import sampled_anchors
 from geomeld.build.config import BuildConfig
 from geomeld.build.run import build
-from geomeld.core.modality import Continuous, Modality, Resampling, Timing
 from geomeld.dataset import open_dataset, update_metadata
 from geomeld.dataset.check import check
 from geomeld.loader import Augment, Split
@@ -19,31 +18,8 @@ from geomeld.models.weights import load_model
 from geomeld.pretrain.config import PretrainConfig
 from geomeld.pretrain.loop import EXAMPLES, LOG, pretrain
 from geomeld.testing import FakeSource
+from geomeld.testing.modalities import ENMAP, GEDI
 
-ENMAP = Modality(
-    name="enmap",
-    title="EnMAP hyperspectral",
-    bands=tuple(f"b{i}" for i in range(40)),
-    kind=Continuous(unit="surface reflectance x 10000", display=(0.0, 3000.0)),
-    gsd=20.0,
-    resampling=Resampling.BILINEAR,
-    timing=Timing.NEAREST,
-    dtype="float32",
-    no_data=float("nan"),
-    published=False,
-)
-GEDI = Modality(
-    name="gedi",
-    title="GEDI-like lidar height",
-    bands=("rh98",),
-    kind=Continuous(unit="m", display=(0.0, 40.0)),
-    gsd=10.0,
-    resampling=Resampling.NEAREST,
-    timing=Timing.STATIC,
-    dtype="int16",
-    no_data=-1.0,
-    published=False,
-)
 PLACES = [(-100.0 + 11 * i, 40.0 - 9 * i, "Tundra") for i in range(6)]
 
 
