@@ -62,7 +62,7 @@ def _checked(state: ChunkState, slot: int) -> dict[str, Any] | None:
 
 def _from_revision(state: ChunkState, slot: int, revised: dict[str, Any], signals: Signals) -> dict[str, Any] | None:
     text, edits = repair(revised["text"], signals) if revised["text"] else (None, [])
-    if text is None or not _adds_nothing(text, revised["of"], signals):
+    if text is None:  # the rules let nothing stand that is not measured, a model's additions included
         return None
     candidates = state["candidates"][slot]
     draft = next(c for c in candidates if c["text"] == revised["of"])
@@ -70,13 +70,6 @@ def _from_revision(state: ChunkState, slot: int, revised: dict[str, Any], signal
     rewritten = {"rule": "model", "before": draft["text"], "after": revised["text"], "evidence": {"conflicts": before}}
     scores = [from_json(Score, s) for s in state["scores"][slot]]
     return _record(signals, text, "repaired", draft, [rewritten, *edits], candidates, scores, state["round"])
-
-
-def _adds_nothing(text: str, original: str, signals: Signals) -> bool:
-    """Whether every thing that a rewritten caption claims was in the original, or is supported by a measurement."""
-    claims, known = extract(text), {c.concept for c in extract(original)}
-    supported = {v.claim_id for v in verify(text, claims, signals) if v.status == "supported"}
-    return all(c.concept in known or c.claim_id in supported for c in claims)
 
 
 def order(scores: Sequence[Score]) -> list[Score]:
