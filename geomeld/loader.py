@@ -101,24 +101,43 @@ def crop_view(tile: Tile, side: int, word: int | None = None) -> View:
 
 @dataclass
 class Loader:
-    """Batches of training tiles in an order that depends on (seed, epoch) alone, never on workers or restarts."""
+    """Batches of training tiles: what a step holds follows from (seed, step) alone, never from workers, ranks or
+    restarts. Each of several ranks loads its own part; the parts in rank order are the batch that one process loads.
+    """
 
     dataset: Readable
     tile_ids: Sequence[int]
     modalities: Sequence[LayerType]
     norms: Mapping[str, Norm]
     batch_size: int
+    """Tiles of a step over all ranks."""
     tokenizer: Tokenizer | None = None
     seed: int = 0
     augment: Augment = Augment()
     workers: int = 2
     """Threads that read ahead; 0 reads in the caller's thread."""
+    rank: int = 0
+    """Which part of every batch this loader reads, 0..ranks-1."""
+    ranks: int = 1
+    """Loaders that share the batches, one per process of a run."""
+    strict: bool = False
+    """A tile that cannot be read ends the run instead of being skipped."""
+    pin: bool = False
+    """Put batches into page-locked memory, from which copies to a GPU overlap with its work."""
     skipped: dict[int, str] = field(default_factory=dict)
-    """Tiles that could not be read, with the reason."""
+    """Tiles of this rank that could not be read, with the reason."""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.rank < self.ranks:
+            raise ConfigError(f"Loader rank {self.rank} of {self.ranks}; ranks count from 0.")
         if not self.tile_ids:
             raise DatasetError("There are no tiles to load; is the dataset empty, or the share held out too large?")
+        tiles = min(self.batch_size, len(self.tile_ids))
+        if tiles < self.ranks:
+            raise ConfigError(
+                f"A batch of {tiles} tiles cannot be shared by {self.ranks} ranks; give a larger batch_size or more "
+                "tiles, or start fewer processes."
+            )
         self._orders: dict[int, list[int]] = {}
 
     @property
@@ -133,22 +152,28 @@ class Loader:
             self._orders = {e: o for e, o in self._orders.items() if e >= epoch - 1} | {epoch: ranked}
         return self._orders[epoch]
 
-    def ids(self, step: int) -> list[int]:
-        """The tiles of a step (counted from 0 over all epochs)."""
+    def global_ids(self, step: int) -> list[int]:
+        """The tiles of a step (counted from 0 over all epochs), of all ranks."""
         epoch, position = divmod(step, self.steps_per_epoch)
         return self.order(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
 
-    def batch(self, step: int) -> Batch:
-        """The batch of a step; tiles that cannot be read are left out and noted in `skipped`.
+    def ids(self, step: int) -> list[int]:
+        """This rank's tiles of a step: a run of the global batch, as long as the others' give or take one."""
+        whole = self.global_ids(step)
+        return whole[self.rank * len(whole) // self.ranks : (self.rank + 1) * len(whole) // self.ranks]
 
-        Raises DatasetError when none of them can be read.
+    def batch(self, step: int) -> Batch:
+        """This rank's part of the batch of a step; tiles that cannot be read are left out and noted in `skipped`.
+
+        Raises DatasetError when none of them can be read, CorruptFile for the first one if `strict`.
         """
-        tiles = read_tiles(self.dataset, self.ids(step), self.modalities, self.skipped)
+        tiles = read_tiles(self.dataset, self.ids(step), self.modalities, None if self.strict else self.skipped)
         if not tiles:
             raise DatasetError(f"No tile of step {step} can be read: {next(iter(self.skipped.values()))}")
         epoch = step // self.steps_per_epoch
         views = [self.augment.view(tile, self.seed, epoch) for tile in tiles]
-        return collate(tiles, self.modalities, self.norms, self.tokenizer, views)
+        batch = collate(tiles, self.modalities, self.norms, self.tokenizer, views)
+        return batch.pinned() if self.pin else batch
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """The batches of steps start..stop-1, read ahead by `workers` threads."""
@@ -170,15 +195,18 @@ class Loader:
 
 
 def read_tiles(
-    dataset: Readable, tile_ids: Sequence[int], modalities: Sequence[LayerType], skipped: dict[int, str]
+    dataset: Readable, tile_ids: Sequence[int], modalities: Sequence[LayerType], skipped: dict[int, str] | None
 ) -> list[Tile]:
-    """The tiles with only the layers of `modalities`; those that are damaged go to `skipped` with the reason."""
+    """The tiles with only the layers of `modalities`; those that are damaged go to `skipped` with the reason, or are
+    raised as CorruptFile where there is no such dict."""
     names = [modality.name for modality in modalities]
     tiles = []
     for tile_id in tile_ids:
         try:
             tiles.append(_of_full_size(dataset.read(tile_id, names), modalities))
         except CorruptFile as error:
+            if skipped is None:
+                raise
             skipped[tile_id] = str(error)
     return tiles
 

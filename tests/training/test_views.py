@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from geomeld.batch import View, collate
+from geomeld.core.errors import ConfigError
 from geomeld.core.tile import Layer
-from geomeld.loader import DIRECTIONS, Augment, Split, crop_view
+from geomeld.loader import DIRECTIONS, Augment, Loader, Split, crop_view
 from geomeld.modalities import MODALITIES
 from geomeld.models.spec import LayerSpec
-from geomeld.testing import fake_tile
+from geomeld.testing import fake_tile, tiny_dataset
 
 ROWS, COLUMNS = np.mgrid[0:128, 0:128]
 
@@ -93,3 +95,27 @@ def test_a_cell_is_held_out_whole_and_the_share_is_kept() -> None:
         assert len(cell) == 1
     share = np.mean([split.holds_out(0, lon, lat) for lon in range(-180, 180, 3) for lat in range(-60, 60, 3)])
     assert share == pytest.approx(0.2, abs=0.02)
+
+
+def test_the_parts_of_all_ranks_are_the_batch_of_one_process(tmp_path) -> None:
+    dataset = tiny_dataset(tmp_path / "d", 11)
+    table = [MODALITIES["aster"], MODALITIES["dynamic_world"]]
+    norms = {m.name: LayerSpec.of(m) for m in table}
+
+    def loader(**how) -> Loader:
+        return Loader(dataset, dataset.tile_ids, table, norms, 5, augment=Augment(crop=64, flips=True), **how)
+
+    for step in range(5):
+        whole = loader(workers=0).batch(step)
+        for ranks, workers in ((2, 0), (3, 1), (5, 3)):
+            parts = [
+                next(iter(loader(rank=r, ranks=ranks, workers=workers).batches(step, step + 1))) for r in range(ranks)
+            ]
+            assert [i for p in parts for i in p.tile_ids] == whole.tile_ids
+            for name in whole.values:
+                assert torch.equal(torch.cat([p.values[name] for p in parts]), whole.values[name])
+                assert torch.equal(torch.cat([p.valid[name] for p in parts]), whole.valid[name])
+    with pytest.raises(ConfigError, match="5 tiles cannot be shared by 6"):
+        loader(ranks=6)
+    with pytest.raises(ConfigError, match="rank 2 of 2"):
+        loader(rank=2, ranks=2)
