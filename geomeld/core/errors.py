@@ -7,10 +7,13 @@ GeoMeldError
 │   └── MissingExtra        an optional dependency is not installed
 ├── DatasetError            a folder is no dataset, or its parts contradict each other
 │   └── CorruptFile         bytes are truncated or damaged
-├── SourceError             pixels could not be had
+├── SourceError             pixels could not be had; `kind` says in one word why
 │   ├── MissingProduct      the source does not hold this product at all
-│   ├── CorruptAsset        the file that was named cannot be decoded
-│   └── TransientError      trying again may help
+│   ├── TransientError      "transient": trying again may help
+│   ├── AuthError           "auth": refused; a fresh token may help
+│   ├── MissingAsset        "missing": the file that was named is not there
+│   ├── CorruptAsset        "corrupt": the file that was named cannot be decoded
+│   └── EmptyLayer          "empty": there is nothing to see, or no scene at all
 ├── CaptionError            no caption could be written
 ├── CheckpointError         a checkpoint folder cannot be read, or holds another model
 └── TrainingError           training cannot go on (a loss that is not finite)
@@ -52,17 +55,53 @@ class CorruptFile(DatasetError):
 class SourceError(GeoMeldError):
     """Pixels or map features could not be had from a source."""
 
+    kind = "other"
+    """Why, in one word: the column `kind` of the build's ledger."""
+    again = False
+    """Whether the same request may succeed later; only then is it tried again."""
+
 
 class MissingProduct(SourceError):
     """The source does not hold this product at all."""
+
+    kind = "missing"
+
+
+class TransientError(SourceError):
+    """The request failed in a way that trying again may cure."""
+
+    kind = "transient"
+    again = True
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        """`retry_after`: seconds that the server asked to wait for, where it did."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class AuthError(SourceError):
+    """The request was refused: no login, or a signature or token that is wrong or has expired."""
+
+    kind = "auth"
+    again = True
+
+
+class MissingAsset(SourceError):
+    """An asset that was named is not there."""
+
+    kind = "missing"
 
 
 class CorruptAsset(SourceError):
     """An asset was found and cannot be decoded."""
 
+    kind = "corrupt"
 
-class TransientError(SourceError):
-    """The request failed in a way that trying again may cure."""
+
+class EmptyLayer(SourceError):
+    """What was read holds no valid pixel, or there is nothing to read."""
+
+    kind = "empty"
 
 
 class CaptionError(GeoMeldError):
