@@ -59,6 +59,8 @@ class SourceError(GeoMeldError):
     """Why, in one word: the column `kind` of the build's ledger."""
     again = False
     """Whether the same request may succeed later; only then is it tried again."""
+    tries = 1
+    """How often it was tried before this was raised."""
 
 
 class MissingProduct(SourceError):
