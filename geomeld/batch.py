@@ -6,11 +6,12 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
 from geomeld.core.modality import Categorical, Continuous, Kind
-from geomeld.core.tile import Tile
+from geomeld.core.tile import Layer, Tile
 
 Tokenizer = Callable[[list[str]], Tensor]
 """Captions to token ids, int64 (B, L), padded to one length."""
@@ -68,20 +69,13 @@ class Batch:
         return len(self.tile_ids)
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch on another device; from page-locked memory (`pinned`) the copies do not wait."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pinned(self) -> "Batch":
-        """The same batch in page-locked memory. Needs a GPU."""
-        return self._each(Tensor.pin_memory)
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """The same batch on another device; copies from page-locked memory do not wait for the device."""
         return Batch(
             self.tile_ids,
-            {name: change(v) for name, v in self.values.items()},
-            {name: change(v) for name, v in self.valid.items()},
+            {name: v.to(device, non_blocking=True) for name, v in self.values.items()},
+            {name: v.to(device, non_blocking=True) for name, v in self.valid.items()},
             self.captions,
-            None if self.tokens is None else change(self.tokens),
+            None if self.tokens is None else self.tokens.to(device, non_blocking=True),
         )
 
     def part(self, start: int, stop: int) -> "Batch":
@@ -130,50 +124,89 @@ def collate(
     norms: Mapping[str, Norm],
     tokenizer: Tokenizer | None = None,
     views: Sequence[View] | None = None,
+    *,
+    pinned: bool = False,
 ) -> Batch:
     """Tiles as one batch of the given modalities; only these are touched, so a 1 m layer costs nothing unless asked.
 
     Bands are placed by name: a band or a whole layer that a tile lacks is zero with `valid` False. `norms` holds the
-    statistics of every continuous modality by name. Raises KeyError when one has none, ValueError for tiles of
-    different sizes.
+    statistics of every continuous modality by name. `pinned` puts the batch into page-locked memory (needs a GPU).
+    Raises KeyError when a modality has no statistics, ValueError for tiles of different sizes.
     """
     views = views or [WHOLE] * len(tiles)
     values, valid = {}, {}
     for modality in modalities:
-        pairs = [_arrays(tile, modality, norms, view) for tile, view in zip(tiles, views, strict=True)]
-        values[modality.name] = torch.from_numpy(np.stack([v for v, _ in pairs]))
-        valid[modality.name] = torch.from_numpy(np.stack([m for _, m in pairs]))
+        side = round((views[0].metres or tiles[0].grid.metres) / modality.gsd)
+        shape = (len(tiles), len(modality.bands), side, side)
+        dtype = torch.float32 if isinstance(modality.kind, Continuous) else torch.int64
+        values[modality.name] = out = torch.empty(shape, dtype=dtype, pin_memory=pinned)
+        valid[modality.name] = known = torch.empty(shape, dtype=torch.bool, pin_memory=pinned)
+        norm = norms[modality.name] if isinstance(modality.kind, Continuous) else None
+        for tile, view, o, k in zip(tiles, views, out.numpy(), known.numpy(), strict=True):
+            _fill(o, k, tile, modality, norm, view)
     captions = [tile.caption or "" for tile in tiles]
     tokens = None if tokenizer is None else tokenizer(captions)
+    tokens = tokens.pin_memory() if pinned and tokens is not None else tokens
     return Batch([tile.tile_id for tile in tiles], values, valid, captions, tokens)
 
 
-def _arrays(
-    tile: Tile, modality: LayerType, norms: Mapping[str, Norm], view: View
-) -> tuple[NDArray, NDArray[np.bool_]]:
-    stored, valid = (view.apply(a, modality.gsd) for a in _in_band_order(tile, modality))
+def _fill(
+    out: NDArray, known: NDArray[np.bool_], tile: Tile, modality: LayerType, norm: Norm | None, view: View
+) -> None:
+    """Write one layer of a tile into its places in a batch."""
+    layer = tile.layers.get(modality.name)
+    if layer is None:
+        out.fill(0)
+        known.fill(False)
+        return
+    stored, valid = (view.apply(a, modality.gsd) for a in _in_band_order(layer, modality.bands))
+    if stored.shape != out.shape:
+        raise ValueError(f"Tile {tile.tile_id}: {modality.name} has shape {stored.shape}, its batch {out.shape}.")
     match modality.kind:
         case Continuous():
-            values = normalise(stored, norms[modality.name])
+            assert norm is not None
+            mean, std = (np.asarray(v, dtype=np.float32) for v in (norm.mean, norm.std))
+            _z_scores(stored, valid, mean, std, out, known)
         case Categorical() as kind:
-            values = kind.index_of(stored)  # type: ignore[assignment]
-            valid = valid & (values >= 0)
-    return np.where(valid, values, values.dtype.type(0)), np.ascontiguousarray(valid)
+            _classes(stored, valid, kind.index_of(_BYTES), out, known)
 
 
-def _in_band_order(tile: Tile, modality: LayerType) -> tuple[NDArray, NDArray[np.bool_]]:
-    layer = tile.layers.get(modality.name)
-    if layer is not None and layer.bands == modality.bands:
+_BYTES = np.arange(256, dtype=np.uint8)
+
+
+# Compiled, because NumPy would walk over the pixels a dozen times, and without the interpreter's lock, so that threads
+# share the work.
+@njit(nogil=True, cache=True, error_model="numpy")
+def _z_scores(stored, valid, mean, std, out, known):  # type: ignore[no-untyped-def]
+    bands, rows, columns = stored.shape
+    for b in range(bands):
+        middle, spread = mean[b], std[b]
+        for r in range(rows):
+            for c in range(columns):
+                ok = valid[b, r, c]
+                score = (np.float32(stored[b, r, c]) - middle) / spread
+                known[b, r, c] = ok
+                out[b, r, c] = score if ok else np.float32(0)
+
+
+@njit(nogil=True, cache=True)
+def _classes(stored, valid, index_of, out, known):  # type: ignore[no-untyped-def]
+    bands, rows, columns = stored.shape
+    for b in range(bands):
+        for r in range(rows):
+            for c in range(columns):
+                index = index_of[stored[b, r, c]]
+                ok = valid[b, r, c] and index >= 0
+                known[b, r, c] = ok
+                out[b, r, c] = index if ok else 0
+
+
+def _in_band_order(layer: Layer, bands: tuple[str, ...]) -> tuple[NDArray, NDArray[np.bool_]]:
+    if layer.bands == bands:
         return layer.values, layer.valid
-    shape = (len(modality.bands), *tile.grid.at(modality.gsd).shape)
-    values, valid = np.zeros(shape, np.uint8 if layer is None else layer.values.dtype), np.zeros(shape, dtype=bool)
-    for i, band in enumerate(modality.bands):
-        if layer is not None and band in layer.bands:
+    shape = (len(bands), *layer.values.shape[1:])
+    values, valid = np.zeros(shape, layer.values.dtype), np.zeros(shape, dtype=bool)
+    for i, band in enumerate(bands):
+        if band in layer.bands:
             values[i], valid[i] = layer.band(band)
     return values, valid
-
-
-def normalise(values: NDArray, norm: Norm) -> NDArray[np.float32]:
-    """Z-scores of (bands, rows, columns), float32."""
-    mean, std = (np.asarray(v, dtype=np.float32)[:, None, None] for v in (norm.mean, norm.std))
-    return (values.astype(np.float32) - mean) / std

@@ -172,8 +172,7 @@ class Loader:
             raise DatasetError(f"No tile of step {step} can be read: {next(iter(self.skipped.values()))}")
         epoch = step // self.steps_per_epoch
         views = [self.augment.view(tile, self.seed, epoch) for tile in tiles]
-        batch = collate(tiles, self.modalities, self.norms, self.tokenizer, views)
-        return batch.pinned() if self.pin else batch
+        return collate(tiles, self.modalities, self.norms, self.tokenizer, views, pinned=self.pin)
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """The batches of steps start..stop-1, read ahead by `workers` threads."""
