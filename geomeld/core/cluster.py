@@ -1,4 +1,4 @@
-"""Cluster: one function over many jobs on a Ray cluster, results in the order of the jobs."""
+"""Cluster: one function over many jobs on a Ray cluster, results in the order of the jobs or as they are ready."""
 
 import os
 from collections import deque
@@ -17,9 +17,9 @@ TRIES = 3
 """How often a job is given to another node after its own was lost."""
 
 
-def in_order_on_ray(work: Callable[[J], R], jobs: Iterable[J], workers: int) -> Iterator[R]:
-    """`work(job)` for every job, in order, on the cluster that RAY_ADDRESS (or an earlier `ray.init`) names, else on
-    one of `workers` cores that is started on this machine for the time of the call.
+def on_ray(work: Callable[[J], R], jobs: Iterable[J], workers: int, *, ordered: bool = True) -> Iterator[R]:
+    """`work(job)` for every job, in order or as they are ready, on the cluster that RAY_ADDRESS (or an earlier
+    `ray.init`) names, else on one of `workers` cores that is started on this machine for the time of the call.
 
     Jobs must give the same result wherever and however often they run: one whose node is lost runs again elsewhere.
     All nodes see the same files. Raises MissingExtra without Ray, what `work` raises, and GeoMeldError where a job
@@ -36,20 +36,22 @@ def in_order_on_ray(work: Callable[[J], R], jobs: Iterable[J], workers: int) -> 
         local = {"num_cpus": workers, "include_dashboard": False} if address == "local" else {}
         ray.init(address=address, log_to_driver=False, logging_level="error", **local)
     try:
-        yield from _results(ray, work, jobs)
+        yield from _results(ray, work, jobs, ordered)
     finally:
         if mine:
             ray.shutdown()
 
 
-def _results(ray: Any, work: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R]:
+def _results(ray: Any, work: Callable[[J], R], jobs: Iterable[J], ordered: bool) -> Iterator[R]:
     call = ray.remote(num_cpus=1, max_retries=TRIES)(_call)
     shared, waiting = ray.put(work), iter(jobs)
     cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
     flying = deque(call.remote(shared, job) for job in islice(waiting, AHEAD * cores))
     while flying:
+        first = flying[0] if ordered else ray.wait(list(flying), num_returns=1)[0][0]
+        flying.remove(first)
         try:
-            result = ray.get(flying.popleft())
+            result = ray.get(first)
         except ray.exceptions.RayTaskError as error:
             raise error.cause from None
         except ray.exceptions.RayError as error:

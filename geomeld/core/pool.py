@@ -1,4 +1,4 @@
-"""Pool: one function over many jobs on several processes, results in the order of the jobs."""
+"""Pool: one function over many jobs on several processes, results in the order of the jobs or as they are ready."""
 
 import multiprocessing
 import os
@@ -6,14 +6,14 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import forkserver
 from typing import Any, Literal, TypeVar
 
-from geomeld.core.cluster import in_order_on_ray
+from geomeld.core.cluster import on_ray
 from geomeld.core.errors import GeoMeldError
 
 J = TypeVar("J")
@@ -40,8 +40,31 @@ def in_order(
     `work` is pickled once per process. `preload` names modules that are imported once and then shared by all
     processes. Raises what `work` raises, and GeoMeldError where the system ends a process.
     """
+    return _results(work, jobs, workers, preload, engine, _oldest)
+
+
+def as_they_come(
+    work: Callable[[J], R],
+    jobs: Iterable[J],
+    workers: int,
+    *,
+    preload: tuple[str, ...] = (),
+    engine: Engine = "processes",
+) -> Iterator[R]:
+    """The same with results in the order in which they are ready, so that a slow job holds nobody up."""
+    return _results(work, jobs, workers, preload, engine, _ready)
+
+
+def _results(
+    work: Callable[[J], R],
+    jobs: Iterable[J],
+    workers: int,
+    preload: tuple[str, ...],
+    engine: Engine,
+    chosen: Callable[[deque[Future[R]]], Future[R]],
+) -> Iterator[R]:
     if engine == "ray":
-        yield from in_order_on_ray(work, jobs, workers)
+        yield from on_ray(work, jobs, workers, ordered=chosen is _oldest)
         return
     if workers <= 1:
         yield from map(work, jobs)
@@ -55,7 +78,7 @@ def in_order(
         flying: deque[Future[R]] = deque(pool.submit(_call, job) for job in islice(waiting, AHEAD * workers))
         try:
             while flying:
-                result = flying.popleft().result()
+                result = chosen(flying).result()
                 flying.extend(pool.submit(_call, job) for job in islice(waiting, 1))
                 yield result
         except BrokenProcessPool:
@@ -67,6 +90,17 @@ def in_order(
             for process in list(pool._processes.values()):  # a tile may take long: do not wait for those in flight
                 process.terminate()
             raise
+
+
+def _oldest(flying: deque[Future[R]]) -> Future[R]:
+    return flying.popleft()
+
+
+def _ready(flying: deque[Future[R]]) -> Future[R]:
+    done, _ = wait(flying, return_when=FIRST_COMPLETED)
+    first = next(future for future in flying if future in done)
+    flying.remove(first)
+    return first
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Pace: how many requests per second each host gets from all processes of a run together, and when it asked for a rest."""
+"""Pace: how many requests per second a host gets from all processes of a run, and when it asked for a rest."""
 
 import fcntl
 import os

@@ -11,7 +11,7 @@ from geomeld.build.config import BuildConfig
 from geomeld.build.run import build
 from geomeld.caption.config import CaptionConfig
 from geomeld.caption.run import caption_dataset
-from geomeld.core.cluster import in_order_on_ray
+from geomeld.core.cluster import on_ray
 from geomeld.core.errors import GeoMeldError
 from geomeld.testing import FakeSource
 
@@ -44,14 +44,14 @@ def slow_square(number: int) -> tuple[int, str]:
 
 def test_order_errors_and_a_lost_node(cluster) -> None:
     results, lost = [], None
-    for square, node in in_order_on_ray(slow_square, range(24), 2):
+    for square, node in on_ray(slow_square, range(24), 2):
         results.append(square)
         if lost is None and node != cluster.head_node.node_id:  # with more of its jobs in flight
             lost = node
             cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
     assert results == [n**2 for n in range(24)]
     with pytest.raises(GeoMeldError, match=r"^999 is refused$"):
-        list(in_order_on_ray(slow_square, [1, 999, 2], 2))
+        list(on_ray(slow_square, [1, 999, 2], 2))
 
 
 def test_a_build_on_a_cluster_gives_the_same_bytes(cluster, tmp_path: Path) -> None:
