@@ -1,6 +1,7 @@
 """Water: the consensus of independent products, and what kind of water bodies it makes (captions study 2.5)."""
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +25,10 @@ STORED = 0.5
 """Confidence in an analysis whose layers are not there."""
 MOST_BODIES = 6
 """Bodies that are described."""
+LONG, CHANNEL = 4.0, 8.0
+"""Elongation from which a body that leaves the tile is a river, and any body is."""
+CLOSE, IN_LINE = 5.0, 25.0
+"""Pixels between pieces of one river: to any side of each other, and one behind the other."""
 EIGHT = np.ones((3, 3), bool)
 
 Kind = Literal["pond", "lake", "river", "sea"]
@@ -164,25 +169,40 @@ def _described(
 
 
 def bodies(mask: NDArray[np.bool_], tile: Tile) -> list[WaterBody]:
-    """The MOST_BODIES largest connected bodies of at least 9 pixels, largest first."""
+    """The MOST_BODIES largest bodies of at least 9 pixels, largest first; the pieces of one river are one body."""
     labels, count = ndimage.label(mask, EIGHT)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    pixel = tile.grid.gsd**2
-    found = []
-    for k in (np.argsort(-sizes[1:], kind="stable") + 1)[:MOST_BODIES]:
-        if sizes[k] < 9:
-            break
-        body = labels == k
-        rows, columns = np.nonzero(body)
-        found.append(
-            WaterBody(
-                kind=_kind(body, tile),
-                area_m2=float(sizes[k] * pixel),
-                sector=sector_of(rows.mean(), columns.mean(), mask.shape[0]),
-                elongation=round(elongation(body), 3),
-            )
-        )
-    return found
+    largest = np.argsort(-sizes[1:], kind="stable")[:MOST_BODIES] + 1
+    joined = _rivers_joined([labels == k for k in largest if sizes[k] >= 9])
+    return sorted((_body(piece, tile) for piece in joined), key=lambda b: -b.area_m2)
+
+
+def _body(body: NDArray[np.bool_], tile: Tile) -> WaterBody:
+    rows, columns = np.nonzero(body)
+    return WaterBody(
+        kind=_kind(body, tile),
+        area_m2=float(rows.size * tile.grid.gsd**2),
+        sector=sector_of(rows.mean(), columns.mean(), body.shape[0]),
+        elongation=round(elongation(body), 3),
+    )
+
+
+def _rivers_joined(pieces: list[NDArray[np.bool_]]) -> list[NDArray[np.bool_]]:
+    """Pieces put together that bridges, trees or a map's errors have cut out of one river: one of them is long, and
+    the other lies close to it, or further on in its direction."""
+    for i, j in combinations(range(len(pieces)), 2):
+        if _is_one_river(pieces[i], pieces[j]):
+            rest = [p for k, p in enumerate(pieces) if k not in (i, j)]
+            return _rivers_joined([pieces[i] | pieces[j], *rest])
+    return pieces
+
+
+def _is_one_river(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> bool:
+    longest = max(elongation(a), elongation(b))
+    if longest < LONG:
+        return False
+    apart = float(ndimage.distance_transform_edt(~a)[b].min())
+    return apart <= CLOSE or (apart <= IN_LINE and elongation(a | b) > longest)
 
 
 def _kind(body: NDArray[np.bool_], tile: Tile) -> Kind:
@@ -194,8 +214,9 @@ def _kind(body: NDArray[np.bool_], tile: Tile) -> Kind:
     corner = bool(body[0, 0] or body[0, -1] or body[-1, 0] or body[-1, -1])
     if edges >= 2 and (size >= 0.2 * body.size or (corner and size >= 0.03 * body.size)) and _at_sea_level(body, tile):
         return "sea"
-    long = elongation(body) >= 4
-    if size < 0.3 * body.size and ((edges >= 2 and (long or winding >= 2.2)) or (edges >= 1 and long)):
+    length = elongation(body)
+    channel = length >= CHANNEL or (edges >= 1 and length >= LONG) or (edges >= 2 and (length >= 3 or winding >= 2.2))
+    if size < 0.3 * body.size and channel:
         return "river"
     return "pond" if size * tile.grid.gsd**2 < 10_000 else "lake"
 

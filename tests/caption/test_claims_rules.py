@@ -99,6 +99,8 @@ CASES = [
     ("Cropland covers the land", signals(), True),
     ("Mangroves cover the land", signals(), False),
     ("Mangroves cover the land", signals({"mangrove": 0.9}, latitude=5.0), True),
+    ("Forest covers the land", signals({"mangrove": 0.9}, latitude=5.0), True),
+    ("Mangroves cover the land", signals({"tree": 0.9}, latitude=5.0), False),
     ("Forest dominates the land", signals(), False),
     ("Patches of forest on flat land", signals(), True),
     ("A lake lies among cropland", signals(water=("lake", 6.0)), True),

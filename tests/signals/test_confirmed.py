@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from geomeld.caption.facts import facts_of
+from geomeld.core.caption import Water, WaterBody
 from geomeld.core.tile import Layer
 from geomeld.signals.land_cover import CONCEPTS, FROM_DYNAMIC_WORLD, FROM_WORLDCOVER, concept_map, land_cover
 from geomeld.testing import fake_tile
@@ -38,7 +39,15 @@ def test_confirmed_is_the_share_of_a_class_that_the_other_map_shows_too() -> Non
 
 
 @pytest.mark.parametrize(
-    ("share", "confirmed", "told"), [(0.10, 0.19, False), (0.10, 0.2, True), (0.15, 0.0, True), (0.10, None, True)]
+    ("share", "confirmed", "told"),
+    [
+        (0.07, 0.59, False),
+        (0.07, 0.6, True),
+        (0.2, 0.39, False),
+        (0.2, 0.4, True),
+        (0.25, 0.0, True),
+        (0.07, None, True),
+    ],
 )
 def test_a_small_cover_needs_a_second_map(share: float, confirmed: float | None, told: bool) -> None:
     seen = cover({"crop": 1 - share, "shrub": share})
@@ -46,3 +55,34 @@ def test_a_small_cover_needs_a_second_map(share: float, confirmed: float | None,
     facts = {f.fact_id for f in facts_of(replace(SCENES["farm"], land_cover=seen))}
     assert ("cover-shrub" in facts) == told
     assert "cover-crop" in facts
+
+
+def told_of(shares: dict[str, float], confirmed: dict[str, float]) -> dict[str, str]:
+    """Quantity band by concept."""
+    seen = replace(cover(shares), confirmed=confirmed)
+    facts = facts_of(replace(SCENES["farm"], land_cover=seen))
+    return {f.concept: f.detail for f in facts if f.role == "cover"}
+
+
+@pytest.mark.parametrize(
+    ("share", "confirmed", "band"),
+    [(0.26, 0.2, "some"), (0.26, 0.5, "large"), (0.34, 0.0, "some"), (0.36, 0.0, "large"), (0.1, 0.4, "some")],
+)
+def test_what_a_second_map_hardly_shows_is_told_by_a_smaller_word(share: float, confirmed: float, band: str) -> None:
+    told = told_of({"crop": 1 - share, "grass": share}, {"grass": confirmed, "crop": 1.0})
+    assert told["grass"] == band
+
+
+def test_woods_beside_mangroves_are_not_told_apart() -> None:
+    everywhere = {"mangrove": 1.0, "tree": 1.0}
+    assert told_of({"mangrove": 0.7, "tree": 0.3}, everywhere) == {"mangrove": "most"}
+    assert told_of({"tree": 0.7, "mangrove": 0.3}, everywhere) == {"tree": "most"}
+
+
+def test_a_pond_of_a_few_pixels_is_not_told() -> None:
+    def ponds(area_m2: float) -> list[str]:
+        water = Water(True, 0.1, 0.1, 0.0, 0.0, "pond", (WaterBody("pond", area_m2, "north", 1.5),), 0.9, ("test",))
+        return [f.concept for f in facts_of(replace(SCENES["farm"], water=water)) if f.role == "water"]
+
+    assert ponds(1900.0) == []
+    assert ponds(2000.0) == ["pond"]

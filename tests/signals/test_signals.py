@@ -145,6 +145,24 @@ def test_kinds_of_water() -> None:
     assert (dry.kind, dry.detected, dry.percentage) == ("none", False, 0.0)
 
 
+def test_what_bridges_cut_is_one_river_and_what_lies_apart_is_not() -> None:
+    y, x = np.mgrid[0:128, 0:128]
+    bridge, culvert = (x > 50) & (x < 54), (x > 80) & (x < 100)
+    river = (np.abs(y - 64) < 3) & ~bridge & ~culvert
+    (one,) = consensus(water_tile(river))[1].bodies
+    assert (one.kind, one.area_m2) == ("river", 100.0 * river.sum())
+    two = (np.abs(y - 20) < 3) | (np.abs(y - 100) < 3)
+    assert [b.kind for b in consensus(water_tile(two))[1].bodies] == ["river", "river"]
+    ponds = sum((x - c) ** 2 + (y - 60) ** 2 < 25 for c in (30, 45, 60)) > 0
+    assert [b.kind for b in consensus(water_tile(ponds))[1].bodies] == ["pond"] * 3
+
+
+def test_a_channel_is_a_river_wherever_it_ends() -> None:
+    y, x = np.mgrid[0:128, 0:128]
+    channel = (np.abs(y - 64) < 3) & (x > 20) & (x < 100)
+    assert consensus(water_tile(channel))[1].kind == "river"
+
+
 @dataclass
 class Thing:
     geometry: object

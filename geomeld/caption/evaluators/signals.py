@@ -7,7 +7,7 @@ from geomeld.caption.facts import Fact
 from geomeld.caption.lexicon import GROUP_OF
 from geomeld.caption.rules import conflicts, verify
 from geomeld.caption.rules.objects import SAME
-from geomeld.caption.rules.rule import SUM_OF
+from geomeld.caption.rules.rule import KINDS_OF, SUM_OF
 from geomeld.core.caption import Claim, Score, Signals
 
 WEIGHTS = {"agreement": 0.6, "coverage": 0.3, "style": 0.1}
@@ -55,7 +55,7 @@ def _is_told(fact: Fact, claims: Sequence[Claim]) -> bool:
     if fact.role == "object":
         same = {k for k, others in SAME.items() if fact.concept in others}
         return bool(said & ({fact.concept} | same)) or (fact.concept in ("house", "building") and "built" in said)
-    broad = {k for k, parts in SUM_OF.items() if fact.concept in parts}
+    broad = {k for k, parts in {**SUM_OF, **KINDS_OF}.items() if fact.concept in parts}
     return bool(said & ({fact.concept} | broad)) or (fact.concept == "sea" and "coast" in said)
 
 

@@ -18,6 +18,8 @@ should say at all."""
 GREEN = ("tree", "shrub", "grass", "crop", "wetland", "mangrove", "moss")
 BROAD: Mapping[str, tuple[str, ...]] = {"field": ("crop", "grass"), "veg": GREEN, "open": ("grass", "bare", "crop")}
 """Words that stand for several covers."""
+TREES = ("tree", "mangrove")
+"""Mangroves are trees: who says so of either, or of both together, is right."""
 BUILT_FROM = {"city": ("built", 0.30), "desert": ("bare", 0.50)}
 """Words that need much of a cover."""
 RELIEF = ("flat", "gently undulating", "rolling", "hilly", "mountainous")
@@ -85,7 +87,8 @@ def _of(claim: Claim, truth: Signals) -> Iterator[Assertion]:
     if group == "cover" and (band := quantity_of(claim.quantity or "")) and not _counts_buildings(claim):
         share = share_of(claim.concept, truth, claim.location)
         whole = share_of(claim.concept, truth)
-        fits = any(s is not None and band.accept_low <= s <= band.accept_high for s in (share, whole))
+        trees = _trees(truth) if claim.concept == "tree" else None
+        fits = any(s is not None and band.accept_low <= s <= band.accept_high for s in (share, whole, trees))
         yield assertion("amount", fits if share is not None else None, (band.low + min(band.high, 1.0)) / 2, whole)
     number = _number(claim, truth)
     if number is not None:
@@ -108,7 +111,7 @@ def is_there(claim: Claim, truth: Signals) -> bool | None:
     if concept in BUILT_FROM:
         part, least = BUILT_FROM[concept]
         return (share_of(part, truth) or 0.0) >= least
-    share = share_of(concept, truth)
+    share = _trees(truth) if concept == "tree" else share_of(concept, truth)
     if share is None:
         return None
     built = concept == "built" and bool(_count("building", truth))
@@ -129,6 +132,11 @@ def share_of(concept: str, truth: Signals, location: str | None = None) -> float
     return sum(t.get(p, 0.0) for t in tables for p in parts) / len(tables)
 
 
+def _trees(truth: Signals) -> float | None:
+    shares = [share_of(c, truth) for c in TREES]
+    return None if None in shares else sum(s or 0.0 for s in shares)
+
+
 def _count(concept: str, truth: Signals) -> int:
     """How many objects stand there that a word may mean."""
     wanted = ALIKE.get(concept, (concept,))
@@ -142,7 +150,7 @@ def _is_wet(concept: str, truth: Signals) -> bool | None:
     kinds = {b.kind for b in water.bodies}
     if concept in ("coast", "beach"):
         return "sea" in kinds
-    return water.percentage >= 0.1
+    return water.percentage >= 0.1 or bool(water.bodies)
 
 
 def _bodies(claim: Claim, truth: Signals) -> list[WaterBody]:

@@ -12,6 +12,7 @@ from geomeld.caption.rules.rule import (
     greenness,
     rounded,
     share_of,
+    share_with_kinds,
     unsupported,
 )
 from geomeld.core.caption import Claim, Signals
@@ -25,7 +26,7 @@ _NOT_MANY = frozenset(("a few", "few", "small", "scattered", "some", "a couple o
 
 
 def _present(claim: Claim, signals: Signals, limits: Limits) -> Finding:
-    share, source = share_of(claim.concept, signals)
+    share, (_, source) = share_with_kinds(claim.concept, signals), share_of(claim.concept, signals)
     if share is None:
         return unsupported("nothing on this tile measures it", "rehead")
     least = ABSENT_BELOW.get(claim.concept, limits["at_least"])
@@ -56,7 +57,8 @@ def _amount(*bands: str) -> Check:
         local = share_of(claim.concept, signals, claim.location)[0] if claim.location else None
         evidence = {"share": rounded(share), "word": claim.quantity, "source": source,
                     "accepted": [band.accept_low, band.accept_high]}  # fmt: skip
-        found = [s for s in (share, local) if s is not None and band.accept_low <= s <= band.accept_high]
+        all_kinds = share_with_kinds(claim.concept, signals)
+        found = [s for s in (share, local, all_kinds) if s is not None and band.accept_low <= s <= band.accept_high]
         return finding(bool(found), {**evidence, **({"share_there": rounded(local)} if local is not None else {})})
 
     return check

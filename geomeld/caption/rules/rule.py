@@ -14,6 +14,8 @@ SUM_OF: Mapping[str, tuple[str, ...]] = {
     "open": ("grass", "bare", "crop"),
 }
 """Words that stand for several covers."""
+KINDS_OF: Mapping[str, tuple[str, ...]] = {"tree": ("tree", "mangrove")}
+"""Covers of which another one is a kind: who says "woods" of mangroves is right."""
 SPECTRAL: Mapping[str, tuple[str, ...]] = {
     "veg_dense": ("dense vegetation",),
     "veg": ("dense vegetation", "moderate vegetation", "sparse vegetation"),
@@ -84,6 +86,12 @@ def share_of(concept: str, signals: Signals, location: str | None = None) -> tup
     if names and len(found) == len(names) and location is None:
         return sum(found), "sentinel2 spectrum"
     return None, ""
+
+
+def share_with_kinds(concept: str, signals: Signals) -> float | None:
+    """Share 0..1 of a cover together with its kinds; None where nothing measures it."""
+    shares = [share_of(kind, signals)[0] for kind in KINDS_OF.get(concept, (concept,))]
+    return None if None in shares else sum(s or 0.0 for s in shares)
 
 
 def parts_of(location: str) -> tuple[str, ...]:

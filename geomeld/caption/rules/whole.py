@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from geomeld.caption.lexicon import GROUP_OF
-from geomeld.caption.rules.rule import SUM_OF, Finding, finding, rounded
+from geomeld.caption.rules.rule import KINDS_OF, SUM_OF, Finding, finding, rounded
 from geomeld.core.caption import Claim, Severity, Signals
 from geomeld.signals.quantities import quantity_of
 
@@ -62,7 +62,7 @@ def _omission(text: str, claims: Sequence[Claim], signals: Signals, limits: Limi
     if share < limits["dominant_from"] or concept == "water":
         return None
     said = {c.concept for c in claims if not c.negated}
-    broad = {k for k, parts in SUM_OF.items() if concept in parts}
+    broad = {k for k, parts in {**SUM_OF, **KINDS_OF}.items() if concept in parts}
     special = {"desert"} if concept == "bare" else {"city"} if concept == "built" else set()
     ok = bool(said & ({concept} | broad | special))
     return finding(ok, {"dominant": concept, "share": rounded(share), **limits})

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from geomeld.caption.facts import Fact
-from geomeld.caption.repair import count_word
 from geomeld.caption.writers import vocabulary
 from geomeld.caption.writers.vocabulary import NOUNS, Noun
 from geomeld.core.draw import below, draw_words
@@ -130,7 +129,7 @@ def object_in_words(fact: Fact, pen: Pen) -> str:
         # The map cuts a road into many pieces: their number says nothing.
         return pen.pick((plural, f"a network of {plural}", f"{plural} of different sizes")[: 1 + (fact.count > 7)])
     if fact.count > 1:
-        return f"{count_word(fact.count)} {plural}"
+        return plural  # a map holds what volunteers have drawn so far: it shows that there are several, not how many
     return single if single.endswith("land") else f"a {single}"
 
 
