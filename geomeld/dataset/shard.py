@@ -5,6 +5,7 @@ import io
 import math
 import tarfile
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,10 +24,12 @@ from geomeld.dataset.index import (
     index_path,
     load_index,
     locate_arrays,
-    make_index,
     save_index,
 )
 from geomeld.dataset.sample import LIBRARY, METADATA, encode, parse_metadata, put_metadata
+
+HASHED_AT_ONCE = 1 << 16
+"""Fewer bytes than these are not worth another thread."""
 
 
 def shard_name(number: int, with_naip: bool) -> str:
@@ -53,18 +56,24 @@ class ShardWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.tiles = 0
+        self._members: list[Member] = []
         self._stack = ExitStack()
-        self._tar = self._stack.enter_context(open_tar(self._stack.enter_context(atomic(path))))
+        self._hashed = self._stack.enter_context(_Hashed(self._stack.enter_context(atomic(path))))
+        self._tar = self._stack.enter_context(open_tar(self._hashed))  # type: ignore[arg-type]
 
-    def add(self, tile_id: int, data: bytes) -> None:
-        """Append one sample."""
+    def add(self, tile_id: int, data: bytes, arrays: Mapping[str, Array] | None = None) -> None:
+        """Append one sample; `arrays` says where its arrays lie from its first byte, where that is known already."""
+        start = self._tar.offset + tarfile.BLOCKSIZE
         add_member(self._tar, tile_id, data)
+        self._members.append(Member(tile_id, start, len(data), moved(arrays or locate_arrays(data, 0), start)))
         self.tiles += 1
 
     def finish(self) -> ShardIndex:
         """Complete the shard and write its index."""
+        # The padded tar often keeps its size: no reader may meet the new shard with an index of an old one.
+        index_path(self.path).unlink(missing_ok=True)
         self._stack.close()
-        index = make_index(self.path)
+        index = ShardIndex(self._hashed.size, self._hashed.digest.hexdigest(), tuple(self._members))
         save_index(self.path, index)
         return index
 
@@ -94,17 +103,13 @@ def update_shard(path: Path, updates: Mapping[int, Mapping[str, Any]]) -> ShardI
     """Rewrite a shard with entries of `updates` (by tile id) put into the members' metadata; arrays are copied."""
     old, members = load_index(path), []
     with path.open("rb") as source, atomic(path) as file:
-        hashed = _Hashed(file)
-        with open_tar(hashed) as tar:  # type: ignore[arg-type]
+        with _Hashed(file) as hashed, open_tar(hashed) as tar:  # type: ignore[arg-type]
             for member in old.members:
                 source.seek(member.offset)
                 data, arrays = with_metadata(source.read(member.size), member, updates.get(member.tile_id))
                 start = tar.offset + tarfile.BLOCKSIZE
                 add_member(tar, member.tile_id, data)
-                placed = {
-                    n: replace(a, offset=None if a.offset is None else start + a.offset) for n, a in arrays.items()
-                }
-                members.append(Member(member.tile_id, start, len(data), placed))
+                members.append(Member(member.tile_id, start, len(data), moved(arrays, start)))
         # The padded tar often keeps its size: no reader may meet the new shard with the old index.
         index_path(path).unlink(missing_ok=True)
     index = ShardIndex(hashed.size, hashed.digest.hexdigest(), tuple(members))
@@ -113,29 +118,44 @@ def update_shard(path: Path, updates: Mapping[int, Mapping[str, Any]]) -> ShardI
 
 
 class _Hashed:
-    """A file that is written from start to end, with its checksum."""
+    """A file that is written from start to end, with its checksum, which another thread computes meanwhile."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.size = 0
         self.digest = hashlib.sha256()
+        self._thread = ThreadPoolExecutor(1)
+
+    def __enter__(self) -> "_Hashed":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
 
     def write(self, data: bytes) -> int:
         self.size += len(data)
-        self.digest.update(data)
-        return self._file.write(data)
+        if len(data) < HASHED_AT_ONCE:
+            self.digest.update(data)
+            return self._file.write(data)
+        hashing = self._thread.submit(self.digest.update, data)
+        written = self._file.write(data)
+        hashing.result()
+        return written
 
     def tell(self) -> int:
         return self.size
+
+
+def moved(arrays: Mapping[str, Array], by: int) -> dict[str, Array]:
+    """Arrays whose file begins `by` bytes further on."""
+    return {n: replace(a, offset=None if a.offset is None else by + a.offset) for n, a in arrays.items()}
 
 
 def with_metadata(data: bytes, member: Member, change: Mapping[str, Any] | None) -> tuple[bytes, dict[str, Array]]:
     """(bytes of a sample with entries of its metadata replaced, its arrays by their place in them). A fresh file, as if
     the tile had been encoded so, whatever was changed before."""
     if change is None:
-        shift = member.offset
-        same = {n: replace(a, offset=None if a.offset is None else a.offset - shift) for n, a in member.arrays.items()}
-        return data, same
+        return data, moved(member.arrays, -member.offset)
     if any(a.offset is None for a in member.arrays.values()):
         data = _rewritten_by_hdf5(data, change)
         return data, locate_arrays(data, 0)
