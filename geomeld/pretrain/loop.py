@@ -3,11 +3,12 @@
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -61,7 +62,23 @@ class Summary:
     """Tiles that could not be read."""
 
 
-def pretrain(config: PretrainConfig, dataset: Dataset, out: Path, *, device: str = "auto") -> Summary:
+class Watch(Protocol):
+    """Who looks on while a run goes on (geomeld.pretrain.watch has one); in a run of several ranks, on rank 0 only."""
+
+    def start(self, run: TrainingState, steps: int, held_out: Sequence[int]) -> None:
+        """Called once, after the resume: `run.step` of `steps` steps are done, their rows are in `run.log`."""
+
+    def step(self, step: int, row: Mapping[str, float], batch: Batch) -> None:
+        """Called after each step with its row of the log, and two times in seconds that are not logged: "seconds" of
+        the whole step and "waited" for its batch."""
+
+    def close(self) -> None:
+        """Called at the end, however the run ends."""
+
+
+def pretrain(
+    config: PretrainConfig, dataset: Dataset, out: Path, *, device: str = "auto", watch: Watch | None = None
+) -> Summary:
     """Train GeoMeld-FM on a dataset into the checkpoint folder `out`; a run that was interrupted goes on at the exact
     step, with the same losses on a CPU.
 
@@ -77,12 +94,21 @@ def pretrain(config: PretrainConfig, dataset: Dataset, out: Path, *, device: str
     steps = config.epochs * loader.steps_per_epoch
     run.resume(out, where)
     start, began, done = run.step, time.perf_counter(), 0
-    with tqdm(total=steps, initial=start, desc="pretrain", unit="step", dynamic_ncols=True) as bar:
-        for batch in loader.batches(start, steps):
+    with (
+        _watched(watch, run, steps, held_out),
+        tqdm(
+            total=steps, initial=start, desc="pretrain", unit="step", dynamic_ncols=True, disable=watch is not None
+        ) as bar,
+    ):
+        for batch, waited in _waiting(loader.batches(start, steps)):
+            at = time.perf_counter()
             epoch, rate = run.step // loader.steps_per_epoch, learning_rate(config.optim, run.step, steps)
             row = _train_step(config, run, batch, epoch, rate, where)
             run.log.append({"step": run.step, "lr": rate, **row})
             run.step += 1
+            if watch is not None:
+                spent = waited + time.perf_counter() - at
+                watch.step(run.step - 1, {**run.log[-1], "seconds": spent, "waited": waited}, batch)
             done += len(batch)
             bar.set_postfix(loss=f"{row['loss']:.3f}", tiles_per_s=f"{done / (time.perf_counter() - began):.1f}")
             bar.update()
@@ -98,6 +124,26 @@ def pretrain(config: PretrainConfig, dataset: Dataset, out: Path, *, device: str
     return Summary(
         steps, len(train), len(held_out), run.log[-1]["loss"], held_out_loss, speed, parameters, len(loader.skipped)
     )
+
+
+@contextmanager
+def _watched(watch: Watch | None, run: TrainingState, steps: int, held_out: Sequence[int]) -> Iterator[None]:
+    if watch is None:
+        yield
+        return
+    watch.start(run, steps, held_out)
+    try:
+        yield
+    finally:
+        watch.close()
+
+
+def _waiting(batches: Iterable[Batch]) -> Iterator[tuple[Batch, float]]:
+    """Every batch with the seconds that were waited for it."""
+    began = time.perf_counter()
+    for batch in batches:
+        yield batch, time.perf_counter() - began
+        began = time.perf_counter()
 
 
 def _device(name: str) -> torch.device:
