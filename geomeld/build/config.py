@@ -1,8 +1,9 @@
-"""BuildConfig: the choices of a build; where the paper is silent, the field says so."""
+"""BuildConfig, the choices of a build, and Patience, how hard it tries; where the paper is silent, fields say so."""
 
 from dataclasses import dataclass
 
 from geomeld.core.errors import ConfigError
+from geomeld.core.retry import Retry
 
 MOST_DAYS = 3660
 """Widest search for a scene to either side of a date: ten years."""
@@ -32,6 +33,10 @@ class BuildConfig:
     naip: bool = True
     """Take tiles' reference dates from 1 m photographs where there are any (paper 3.4), and keep the photographs."""
 
+    allow_missing: bool = False
+    """Build a tile without a layer whose file is damaged, gone or not to be had, and note that in its metadata; else
+    the tile is listed as failed (the paper is silent). Never without the reference modality."""
+
     def __post_init__(self) -> None:
         if not 0 < self.max_cloud <= 100:
             raise ConfigError(f"max_cloud is {self.max_cloud}; it is a percentage above 0 and up to 100.")
@@ -48,3 +53,30 @@ class BuildConfig:
         for name, (first, last) in (("years", self.years), ("other_years", self.other_years)):
             if not 1970 <= first <= last <= 2100:
                 raise ConfigError(f"{name} is {first} {last}; give the first and the last year, 1970 to 2100.")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How hard a build tries; no byte of the tiles depends on it."""
+
+    tries: int = 5
+    """Times that a layer is read in a row, with growing waits, while its server fails or refuses."""
+    first_wait_s: float = 1.0
+    """Mean seconds before the second try; every further wait doubles."""
+    longest_wait_s: float = 60.0
+    """No wait is longer, unless a server asks for it (Retry-After)."""
+    rounds: int = 3
+    """Times that tiles which could not be had are tried again once all others are done."""
+    give_up_after: int = 200
+    """Tiles in a row whose server fails or refuses before the build stops, to be gone on with later."""
+    rate: tuple[str, ...] = ()
+    """HOST=PER_SECOND ...: the most requests per second that a host gets from all processes together."""
+
+    def __post_init__(self) -> None:
+        if self.rounds < 0 or self.give_up_after < 1:
+            raise ConfigError(f"rounds is {self.rounds} and give_up_after {self.give_up_after}; give at least 0 and 1.")
+        self.retry()
+
+    def retry(self) -> Retry:
+        """The policy for a single request."""
+        return Retry(self.tries, self.first_wait_s, self.longest_wait_s)

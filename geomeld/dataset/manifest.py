@@ -32,6 +32,8 @@ class Failure:
     stage: str
     """"plan" or "read"."""
     reason: str
+    kind: str = ""
+    """transient, auth, missing, corrupt, empty or other."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,54 @@
+"""Spool: samples that wait, each in a file of its own, until all of their shard are there."""
+
+import os
+import socket
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from geomeld.dataset.index import Array, locate_arrays
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One encoded tile that waits."""
+
+    tile_id: int
+    bytes: int
+    checksum: int
+    """CRC-32 of its bytes: after a power cut a file may have its name and size, and not its content."""
+    photograph: bool
+    """Whether it holds a 1 m photograph: such tiles have shards of their own, as in the published files."""
+    arrays: Mapping[str, Array]
+    """Where its arrays lie, counted from its first byte."""
+
+
+def put(folder: Path, position: int, tile_id: int, data: bytes, photograph: bool) -> Sample:
+    """Put a sample down under the position of its tile; it appears when it is complete. Not synced: a sample that a
+    power cut takes is read again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = path_of(folder, position)
+    # Another machine of a cluster may be at the same tile, with a process of the same number.
+    partial = path.with_suffix(f".{socket.gethostname()}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return Sample(tile_id, len(data), zlib.crc32(data), photograph, locate_arrays(data, 0))
+
+
+def get(folder: Path, position: int, sample: Sample) -> bytes | None:
+    """The bytes of a sample; None where they are gone or not what was put down."""
+    try:
+        data = path_of(folder, position).read_bytes()
+    except FileNotFoundError:
+        return None
+    return data if (len(data), zlib.crc32(data)) == (sample.bytes, sample.checksum) else None
+
+
+def path_of(folder: Path, position: int) -> Path:
+    """Where the sample of a position lies."""
+    return folder / f"{position}.h5"
