@@ -69,7 +69,7 @@ class StacSource:
         outline = Polygon(grid.footprint())
         found = items(self.href, collection, outline, *((start, end) if dated else (None, None)))
         title = collections[collection].title or f"{profile.title} ({collection})"
-        made = [_scene(i, profile, dated, title, outline) for i in found if _of_year(i, profile)]
+        made = [scene_of(i, profile, dated, title, outline) for i in found if _of_year(i, profile)]
         touching = [s for s in made if s.footprint.intersects(outline)]
         return sorted(touching, key=lambda s: (s.acquired or start, s.scene_id))
 
@@ -99,7 +99,8 @@ class StacSource:
         return float((valid & ~np.isin(codes, SCL_UNUSABLE)).mean())
 
 
-def _scene(item: pystac.Item, profile: Profile, dated: bool, title: str, outline: BaseGeometry) -> Scene:
+def scene_of(item: pystac.Item, profile: Profile, dated: bool, title: str, outline: BaseGeometry) -> Scene:
+    """What an item is to a planner; `title` names its product, the footprint is moved to where the outline lies."""
     given = item.properties
     wanted = {n for names in profile.assets.values() for n in names} | set(profile.classification)
     hrefs = {k: a.get_absolute_href() for k, a in item.assets.items() if k in wanted}
