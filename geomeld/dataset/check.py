@@ -1,8 +1,7 @@
 """Check: a dataset held against the contract; every violation is listed, not the first."""
 
 import datetime as dt
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,8 @@ from geomeld.core.grid import SNAP_METRES, TILE_METRES, Grid
 from geomeld.core.modality import Modality, Timing
 from geomeld.core.tile import Tile
 from geomeld.dataset import manifest as manifests
-from geomeld.dataset.dataset import Dataset, shards_of
-from geomeld.dataset.index import load_index, make_index
+from geomeld.dataset.dataset import Dataset, checksum_of, damage_of, located, tiles_of
+from geomeld.dataset.index import Shard
 from geomeld.modalities import MODALITIES
 
 WINDOW = dt.timedelta(days=15, hours=1)
@@ -27,22 +26,23 @@ def check(path: Path, modalities: Mapping[str, Modality] = MODALITIES) -> list[s
 
     Raises DatasetError where the folder is no dataset at all.
     """
-    shards = shards_of(path)
-    found = list(_check_files(path))
+    folder, shards = located(path)
+    found = list(_check_files(folder, shards))
     seen: dict[int, str] = {}
     for shard in shards:
         try:
-            members = load_index(shard).members
+            tile_ids = tiles_of(shard)
         except CorruptFile:
             continue  # reported with the files
-        for member in members:
-            if member.tile_id in seen:
-                found.append(f"{shard.name}: tile {member.tile_id} is also in {seen[member.tile_id]}")
-            seen[member.tile_id] = shard.name
+        for tile_id in tile_ids:
+            if tile_id in seen:
+                found.append(f"{shard.name}: tile {tile_id} is also in {seen[tile_id]}")
+            seen[tile_id] = shard.name
     try:
         dataset = Dataset(path, modalities)
     except GeoMeldError as error:
         return [*found, str(error)] if str(error) not in " ".join(found) else found
+    found += dataset.damaged.values()
     for tile_id in dataset.tile_ids:
         where = f"{dataset.shard_of(tile_id).name}: tile {tile_id}"
         try:
@@ -54,27 +54,22 @@ def check(path: Path, modalities: Mapping[str, Modality] = MODALITIES) -> list[s
     return found
 
 
-def _check_files(path: Path) -> Iterator[str]:
+def _check_files(folder: Path, shards: Sequence[Shard]) -> Iterator[str]:
     listed = {}
     try:
-        listed = {s.name: s for s in manifests.load_manifest(path).shards}
+        listed = {s.name: s for s in manifests.load_manifest(folder).shards}
     except DatasetError as error:
         yield f"manifest: {error}"
-    shards = {s.name: s for s in shards_of(path)}
-    for name in sorted(set(listed) - set(shards)):
+    for name in sorted(set(listed) - {s.name for s in shards}):
         yield f"{name}: is in the manifest and not in the folder"
-    for name, shard in shards.items():
-        try:
-            index = make_index(shard)
-        except CorruptFile as error:
-            yield f"{name}: {error}"
-            continue
-        if load_index(shard) != index:
-            yield f"{name}: its index does not fit it; delete the index, it will be made anew"
-        if listed and name not in listed:
-            yield f"{name}: is not in the manifest"
-        elif listed and hashlib.sha256(shard.read_bytes()).hexdigest() != listed[name].sha256:
-            yield f"{name}: its bytes are not those of the manifest (sha256)"
+    for shard in shards:
+        problem = damage_of(shard)
+        if problem:
+            yield f"{shard.name}: {problem}"
+        elif listed and shard.name not in listed:
+            yield f"{shard.name}: is not in the manifest"
+        elif listed and checksum_of(shard) not in ("", listed[shard.name].sha256):
+            yield f"{shard.name}: its bytes are not those of the manifest (sha256)"
 
 
 def tile_problems(tile: Tile, modalities: Mapping[str, Modality] = MODALITIES) -> Iterator[str]:

@@ -2,14 +2,9 @@
 
 import json
 import os
-import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from geomeld.core.errors import CorruptFile, DatasetError
 from geomeld.core.modality import Modality
@@ -18,10 +13,12 @@ from geomeld.core.tile import Tile
 from geomeld.dataset import manifest as manifests
 from geomeld.dataset import statistics as figures
 from geomeld.dataset.files import write_atomically
-from geomeld.dataset.index import Array, Member, load_index
+from geomeld.dataset.index import Shard, digest, load_index, make_index
 from geomeld.dataset.manifest import Manifest
-from geomeld.dataset.sample import METADATA, assemble, decode, parse_metadata
+from geomeld.dataset.packed import PACKED, PackedVolume
+from geomeld.dataset.remote import RemoteFile, address_of, remote_shards
 from geomeld.dataset.shard import update_shard, write_shard
+from geomeld.dataset.volume import Ranges, TarVolume, Volume
 from geomeld.modalities import MODALITIES
 
 UPDATING = ".updating.json"
@@ -29,92 +26,69 @@ UPDATING = ".updating.json"
 
 
 class Dataset:
-    """A folder of shards. Opening reads the indexes only; a tile is read when it is asked for. Can be pickled."""
+    """A folder of shards, here or on a server. Opening reads the indexes only; a tile is read when it is asked for. Can
+    be pickled; safe among threads."""
 
-    def __init__(self, path: Path, modalities: Mapping[str, Modality] = MODALITIES) -> None:
+    def __init__(self, path: str | Path, modalities: Mapping[str, Modality] = MODALITIES) -> None:
         """Raises DatasetError where `path` is no folder with shards, CorruptFile where a shard is damaged."""
-        self.path = path
+        self.address = address_of(path)
+        """Where the dataset lies, when that is on a server; None on this machine."""
+        self.path, self.shards = located(path)
+        """The dataset's folder (the cache of one on a server), and its shards."""
         self.modalities = modalities
-        self.shards = shards_of(path)
-        self._members: dict[int, tuple[Path, Member]] = {}
-        self._sizes: dict[Path, int] = {}
+        self.damaged: dict[int, str] = {}
+        """Tiles that cannot be read, with the reason; the dataset does not count them among its own."""
+        self._volumes: dict[int, Volume] = {}
+        ranges = Ranges()
         for shard in self.shards:
-            index = load_index(shard)
-            self._sizes[shard] = index.size
-            for member in index.members:
-                if member.tile_id in self._members:
-                    other = self._members[member.tile_id][0].name
-                    raise DatasetError(f"Tile {member.tile_id} is in {other} and in {shard.name}; remove one of them.")
-                self._members[member.tile_id] = (shard, member)
-        self._handles: dict[Path, int] = {}
-        weakref.finalize(self, _close, self._handles)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_handles": {}}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        weakref.finalize(self, _close, self._handles)
+            volume = open_volume(shard, modalities, ranges)
+            self.damaged |= {t: f"Tile {t} in {shard}: {reason}" for t, reason in volume.damaged.items()}
+            for tile_id in volume.tile_ids:
+                if (other := self._volumes.setdefault(tile_id, volume)) is not volume:
+                    raise DatasetError(f"Tile {tile_id} is in {other.shard.name} and in {shard.name}; remove one.")
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self._volumes)
 
     def __iter__(self) -> Iterator[Tile]:
         """All tiles, in the order of shards and members."""
         return (self[tile_id] for tile_id in self.tile_ids)
 
     def __contains__(self, tile_id: object) -> bool:
-        return tile_id in self._members
+        return tile_id in self._volumes
 
     def __getitem__(self, tile_id: int) -> Tile:
         """The tile with this identifier, every layer read. Raises KeyError for one that is not there."""
         return self.read(tile_id)
 
     def __repr__(self) -> str:
-        return f"Dataset({str(self.path)!r}, {len(self)} tiles)"
+        return f"Dataset({self.address or str(self.path)!r}, {len(self)} tiles)"
 
     @property
     def tile_ids(self) -> list[int]:
         """Identifiers in stored order."""
-        return list(self._members)
+        return list(self._volumes)
 
     @property
     def manifest(self) -> Manifest:
         """The manifest. Raises DatasetError where the folder has none (published shards come without)."""
         return manifests.load_manifest(self.path)
 
-    def shard_of(self, tile_id: int) -> Path:
+    def shard_of(self, tile_id: int) -> Shard:
         """The shard that holds a tile."""
-        return self._find(tile_id)[0]
+        return self._find(tile_id).shard
 
     def layers_of(self, tile_id: int) -> tuple[str, ...]:
         """Names of the layers that a tile has, without reading them."""
-        return tuple(n for n in self._find(tile_id)[1].arrays if n in self.modalities)
+        return tuple(self._find(tile_id).layers_of(tile_id))
 
     def metadata(self, tile_id: int) -> dict[str, Any]:
         """The metadata document of a tile."""
-        shard, member = self._find(tile_id)
-        found = member.arrays.get(METADATA)
-        if found is None or found.offset is None:
-            data = self._bytes(shard, member)
-            with _naming(shard, member):
-                return dict(decode(data, (), self.modalities).metadata)
-        return self._document(shard, member, found)
+        return self._find(tile_id).metadata(tile_id)
 
     def read(self, tile_id: int, names: Sequence[str] | None = None) -> Tile:
         """The tile with only the layers in `names` (None: all it has). Raises CorruptFile naming shard and tile."""
-        shard, member = self._find(tile_id)
-        wanted = [n for n in self.modalities if n in member.arrays and (names is None or n in names)]
-        in_place = all(member.arrays[n].offset is not None for n in wanted)
-        document = member.arrays.get(METADATA)
-        if not in_place or document is None or document.offset is None:
-            data = self._bytes(shard, member)
-            with _naming(shard, member):
-                return decode(data, names, self.modalities)
-        arrays = {n: self._array(shard, member, member.arrays[n]) for n in wanted}
-        metadata = self._document(shard, member, document)
-        with _naming(shard, member):
-            return assemble(arrays, metadata, self.modalities)
+        return self._find(tile_id).read(tile_id, names)
 
     def statistics(self) -> dict[str, figures.BandStatistics | figures.ClassCounts]:
         """Statistics over valid pixels by modality: as stored with the dataset, else computed now (and stored)."""
@@ -125,81 +99,90 @@ class Dataset:
                 figures.save_statistics(self.path, stored)
         return stored
 
-    def _find(self, tile_id: int) -> tuple[Path, Member]:
-        if tile_id not in self._members:
+    def must_be_writable(self, what: str) -> None:
+        """Raises DatasetError where `what` cannot be written into this dataset."""
+        if self.address is not None:
+            raise DatasetError(
+                f"{what} cannot be written to {self.address}; copy the dataset to this machine first "
+                "(hf download OWNER/NAME --repo-type dataset --local-dir DIR, or rsync), and give that folder."
+            )
+        if any(shard.suffix == PACKED for shard in self.shards):
+            raise DatasetError(
+                f"{what} cannot be written into {self.path}: it is packed. Give the dataset that it was packed from, "
+                "and pack that again."
+            )
+
+    def _find(self, tile_id: int) -> Volume:
+        if tile_id in self.damaged:
+            raise CorruptFile(self.damaged[tile_id])
+        if tile_id not in self._volumes:
             raise KeyError(f"No tile {tile_id} in {self.path}; it holds {len(self)} tiles (see `tile_ids`).")
-        return self._members[tile_id]
-
-    def _bytes(self, shard: Path, member: Member) -> bytes:
-        return self._pread(shard, member, member.size, member.offset)
-
-    def _array(self, shard: Path, member: Member, array: Array) -> NDArray:
-        assert array.offset is not None
-        values = np.empty(array.shape, array.dtype)
-        # Straight into the array: it can be written to, and nothing is copied.
-        if os.preadv(self._handle(shard), [memoryview(values).cast("B")], array.offset) != values.nbytes:
-            raise _cut_short(shard, member)
-        return values
-
-    def _document(self, shard: Path, member: Member, array: Array) -> dict[str, Any]:
-        assert array.offset is not None
-        data = self._pread(shard, member, np.dtype(array.dtype).itemsize, array.offset)
-        try:
-            return parse_metadata(data.rstrip(b"\0"))
-        except ValueError:
-            raise CorruptFile(f"The metadata of tile {member.tile_id} in {shard} is damaged.") from None
-
-    def _pread(self, shard: Path, member: Member, size: int, offset: int) -> bytes:
-        data = os.pread(self._handle(shard), size, offset)
-        if len(data) != size:
-            raise _cut_short(shard, member)
-        return data
-
-    def _handle(self, shard: Path) -> int:
-        if shard not in self._handles:
-            self._handles[shard] = os.open(shard, os.O_RDONLY)
-            if os.fstat(self._handles[shard]).st_size != self._sizes[shard]:
-                raise DatasetError(f"Shard {shard} was rewritten since the dataset was opened; open it again.")
-        return self._handles[shard]
+        return self._volumes[tile_id]
 
 
-@contextmanager
-def _naming(shard: Path, member: Member) -> Iterator[None]:
-    """Say which tile it is that cannot be read."""
+def open_volume(shard: Shard, modalities: Mapping[str, Modality], ranges: Ranges) -> Volume:
+    """A shard of either form, opened. Raises CorruptFile where it is damaged as a whole."""
+    if shard.suffix == PACKED:
+        return PackedVolume(shard, modalities, ranges)
+    return TarVolume(shard, modalities, ranges)
+
+
+def tiles_of(shard: Shard) -> list[int]:
+    """The tiles of a shard, the damaged ones too. Raises CorruptFile where it is damaged as a whole."""
+    if shard.suffix == PACKED:
+        volume = PackedVolume(shard, {}, Ranges())
+        return [*volume.tile_ids, *volume.damaged]
+    return [m.tile_id for m in load_index(shard).members]
+
+
+def damage_of(shard: Shard) -> str:
+    """What is wrong with a shard as a file, its index included; empty where nothing is."""
     try:
-        yield
+        if shard.suffix == PACKED:
+            return "; ".join(PackedVolume(shard, {}, Ranges()).damage())
+        if load_index(shard) != make_index(shard):
+            return "its index does not fit it; delete the index, it will be made anew"
     except CorruptFile as error:
-        raise CorruptFile(f"Tile {member.tile_id} in {shard}: {error}") from None
+        return str(error)
+    return ""
 
 
-def _cut_short(shard: Path, member: Member) -> CorruptFile:
-    return CorruptFile(f"Shard {shard} is truncated inside tile {member.tile_id}. Delete it and build again.")
+def checksum_of(shard: Shard) -> str:
+    """SHA-256 of a shard's bytes; of one on a server what that says, empty where it says nothing."""
+    return shard.sha256 if isinstance(shard, RemoteFile) else digest(shard)
 
 
-def _close(handles: dict[Path, int]) -> None:
-    for handle in handles.values():
-        os.close(handle)
-    handles.clear()
+def located(path: str | Path) -> tuple[Path, list[Shard]]:
+    """(folder on this machine, shards) of a dataset's folder or address; the folder of one on a server is a cache that
+    holds its manifest and statistics. Raises DatasetError where there are no shards."""
+    address = address_of(path)
+    if address is None:
+        return Path(path), list(shards_of(Path(path)))
+    folder, shards = remote_shards(address)
+    return folder, list(shards)
 
 
 def shards_of(path: Path) -> list[Path]:
-    """The shards of a folder, by name. Raises DatasetError where there are none."""
+    """The shards of a folder, by name. Raises DatasetError where there are none, or of two forms."""
     if not path.exists():
         raise DatasetError(f"{path} does not exist; give the folder that `geomeld build --out` wrote.")
     if not path.is_dir():
         raise DatasetError(f"{path} is a file; give the folder of a dataset.")
-    shards = sorted(path.glob("*.tar"))
-    if not shards:
+    shards, packed = sorted(path.glob("*.tar")), sorted(path.glob(f"*{PACKED}"))
+    if shards and packed:
+        raise DatasetError(f"{path} holds tars and packed shards; keep them in folders of their own.")
+    if not shards and not packed:
         raise DatasetError(f"{path} holds no shards (*.tar): it is no dataset, or its build has not finished.")
-    return shards
+    return shards or packed
 
 
 def open_dataset(path: str | Path) -> Dataset:
-    """Open a folder of shards, our own or the published ones.
+    """Open a folder of shards, our own, packed, or the published ones: on this machine, or on a server by its address
+    (hf://datasets/OWNER/NAME/FOLDER, https://HOST/FOLDER; single shards by name, `*` or `{00000..00012}`).
 
-    Raises DatasetError where the folder is no dataset, CorruptFile where a shard is damaged.
+    Raises DatasetError where there is no dataset, CorruptFile where a shard is damaged.
     """
-    return Dataset(Path(path))
+    return Dataset(path)
 
 
 def write_dataset(path: str | Path, tiles: Iterable[Tile], *, source: str = "", shard_size: int = 64) -> Dataset:
@@ -233,11 +216,12 @@ def update_metadata(path: str | Path, updates: Mapping[int, Mapping[str, Any]], 
 
     Raises KeyError for a tile that the dataset does not hold.
     """
-    dataset = Dataset(Path(path))
+    dataset = Dataset(path)
+    dataset.must_be_writable("Metadata")
     by_shard: dict[Path, dict[int, Mapping[str, Any]]] = {}
     for tile_id, change in updates.items():
         if any(dataset.metadata(tile_id).get(k) != v for k, v in change.items()):
-            by_shard.setdefault(dataset.shard_of(tile_id), {})[tile_id] = change
+            by_shard.setdefault(dataset.path / dataset.shard_of(tile_id).name, {})[tile_id] = change
     note = dataset.path / UPDATING
     begun = json.loads(note.read_text()) if note.exists() else []
     names = sorted({*begun, *(shard.name for shard in by_shard)})

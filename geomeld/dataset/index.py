@@ -1,7 +1,6 @@
 """The index beside a shard: where every member and every array starts, so that tiles are read by byte offset."""
 
 import hashlib
-import io
 import json
 import os
 import tarfile
@@ -9,36 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 from geomeld.core.errors import CorruptFile
 from geomeld.dataset.files import write_atomically
-from geomeld.dataset.sample import METADATA
+from geomeld.dataset.members import HDF5, Array, Member, locate_arrays, tiles_in
+from geomeld.dataset.remote import RemoteFile
+
+__all__ = ["Array", "Member", "ShardIndex", "index_path", "load_index", "locate_arrays", "make_index", "save_index"]
 
 SUFFIX = ".index.json"
 
-
-@dataclass(frozen=True, slots=True)
-class Array:
-    """One array of one member."""
-
-    offset: int | None
-    """Byte of the shard at which it starts; None where it is chunked or compressed and HDF5 has to read it."""
-    dtype: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One tile of a shard."""
-
-    tile_id: int
-    offset: int
-    """Byte of the shard at which the HDF5 file starts."""
-    size: int
-    """Its length in bytes."""
-    arrays: dict[str, Array]
-    """By key, the metadata document among them (at an offset only where it is stored as one run of bytes)."""
+Shard = Path | RemoteFile
+"""A tar on this machine or on a server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +28,23 @@ class ShardIndex:
     size: int
     """Bytes of the shard that was indexed."""
     sha256: str
+    """Checksum of the shard; empty for one on a server, of which only parts were read."""
     members: tuple[Member, ...]
 
 
-def index_path(shard: Path) -> Path:
-    """Where the index of a shard lies."""
-    return shard.with_name(shard.name.removesuffix(".tar") + SUFFIX)
+def index_path(shard: Shard) -> Path:
+    """Where the index of a shard lies: beside it, or in the cache for one on a server."""
+    place = shard.cached if isinstance(shard, RemoteFile) else shard
+    return place.with_name(place.name.removesuffix(".tar") + SUFFIX)
 
 
-def load_index(shard: Path) -> ShardIndex:
+def load_index(shard: Shard) -> ShardIndex:
     """The index of a shard: as stored where it fits the shard's size, else made anew (and stored, if that is allowed).
 
     Raises CorruptFile where the shard itself is damaged.
     """
     stored = index_path(shard)
-    size = shard.stat().st_size
+    size = shard.size if isinstance(shard, RemoteFile) else shard.stat().st_size
     if stored.exists():
         try:
             index = _from_json(json.loads(stored.read_text()))
@@ -71,118 +53,77 @@ def load_index(shard: Path) -> ShardIndex:
         except (ValueError, KeyError, TypeError, AttributeError, OSError):
             pass  # a damaged index is only a cache: make it anew
     index = make_index(shard)
-    if os.access(shard.parent, os.W_OK):
+    if os.access(stored.parent, os.W_OK):
         save_index(shard, index)
     return index
 
 
-def save_index(shard: Path, index: ShardIndex) -> None:
-    """Write the index beside its shard."""
+def save_index(shard: Shard, index: ShardIndex) -> None:
+    """Write the index to its place."""
     write_atomically(index_path(shard), (json.dumps(_to_json(index)) + "\n").encode())
 
 
-def make_index(shard: Path) -> ShardIndex:
-    """Read a shard from end to end and note where everything is. Raises CorruptFile naming the shard and the member."""
-    digest = hashlib.sha256()
-    members = []
+def make_index(shard: Shard) -> ShardIndex:
+    """Read a shard and note where everything is: from end to end on this machine, on a server only where arrays are
+    described. Members that are damaged inside are noted as such. Raises CorruptFile where the tar is damaged."""
+    sha256 = shard.sha256 if isinstance(shard, RemoteFile) else digest(shard)
     with shard.open("rb") as file:
-        while chunk := file.read(1 << 22):
-            digest.update(chunk)
-    last = "its first member"
-    try:
-        with tarfile.open(shard, "r:") as tar:
-            for info in tar:
-                last = info.name
-                if not info.isfile() or not info.name.endswith(".h5"):
-                    continue
-                members.append(_member(tar, info, shard))
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise CorruptFile(f"Shard {shard} is damaged near {last}: {error}. Delete it and build again.") from None
-    size = shard.stat().st_size
-    if not members and (size < 2 * tarfile.BLOCKSIZE or size % tarfile.BLOCKSIZE):
-        raise CorruptFile(f"Shard {shard} is no tar file. Delete it and build again.")
-    _check_ends(shard, members)
-    return ShardIndex(size, digest.hexdigest(), tuple(members))
-
-
-def _check_ends(shard: Path, members: list[Member]) -> None:
-    """tarfile takes a cut between two members for the end; a whole archive ends in two zero blocks."""
-    with shard.open("rb") as file:
+        members = tuple(tiles_in(file, str(shard), keep_documents=isinstance(shard, RemoteFile)))
+        size = file.seek(0, os.SEEK_END)
+        if not members and (size < 2 * tarfile.BLOCKSIZE or size % tarfile.BLOCKSIZE):
+            raise CorruptFile(f"Shard {shard} is no tar file. Delete it and build again.")
+        # tarfile takes a cut between two members for the end; a whole archive ends in two zero blocks.
         file.seek(-2 * tarfile.BLOCKSIZE, os.SEEK_END)
-        if any(file.read()):
+        if any(file.read(2 * tarfile.BLOCKSIZE)):
             last = members[-1].tile_id if members else "its start"
             raise CorruptFile(f"Shard {shard} is truncated after tile {last}. Delete it and build again.")
+    return ShardIndex(size, sha256, members)
 
 
-def _member(tar: tarfile.TarFile, info: tarfile.TarInfo, shard: Path) -> Member:
-    stem = Path(info.name).name.removesuffix(".h5")
-    extracted = tar.extractfile(info)
-    data = extracted.read() if extracted else b""
-    if len(data) != info.size:
-        raise CorruptFile(f"Shard {shard} is truncated inside {info.name}. Delete it and build again.")
-    try:
-        arrays = locate_arrays(data, info.offset_data)
-    except (OSError, KeyError) as error:
-        raise CorruptFile(f"Member {info.name} of shard {shard} is no readable HDF5 file: {error}.") from None
-    return Member(int(stem) if stem.isdigit() else _id_inside(data), info.offset_data, info.size, arrays)
+def digest(shard: Path) -> str:
+    """SHA-256 of a file."""
+    with shard.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _id_inside(data: bytes) -> int:
-    with h5py.File(io.BytesIO(data), "r") as file:
-        return int(json.loads(file[METADATA][()])["tile_id"])
-
-
-def locate_arrays(data: bytes, start: int) -> dict[str, Array]:
-    """Where the arrays of one HDF5 file lie, counted from `start`."""
-    arrays = {}
-    with h5py.File(io.BytesIO(data), "r") as file:
-        for name, dataset in file.items():
-            if not isinstance(dataset, h5py.Dataset):
-                continue
-            in_place = dataset.chunks is None and dataset.dtype.kind != "O"
-            inside = dataset.id.get_offset() if in_place else None
-            offset = None if inside is None else start + inside
-            arrays[name] = Array(offset, dataset.dtype.str, dataset.shape)
-    return arrays
-
-
-def _fits(shard: Path, index: ShardIndex) -> bool:
-    """Whether the first and last members still start where the index says (a cheap look, not a checksum)."""
+def _fits(shard: Shard, index: ShardIndex) -> bool:
+    """Whether the first and last members still start where the index says (a cheap look, not a checksum); a server
+    says itself when its file has changed."""
+    if isinstance(shard, RemoteFile):
+        return True
     with shard.open("rb") as file:
         for member in index.members[:1] + index.members[-1:]:
             file.seek(member.offset)
-            if file.read(8) != b"\x89HDF\r\n\x1a\n":
+            if not member.problem and not _starts(file.read(tarfile.BLOCKSIZE), member.form):
                 return False
     return True
 
 
+def _starts(head: bytes, form: str) -> bool:
+    return head.startswith(b"\x89HDF\r\n\x1a\n") if form == HDF5 else head[257:262] == b"ustar"
+
+
 def _to_json(index: ShardIndex) -> dict[str, Any]:
-    return {
-        "size": index.size,
-        "sha256": index.sha256,
-        "members": [
-            {
-                "tile_id": m.tile_id,
-                "offset": m.offset,
-                "size": m.size,
-                "arrays": {n: [a.offset, a.dtype, list(a.shape)] for n, a in m.arrays.items()},
-            }
-            for m in index.members
-        ],
+    return {"size": index.size, "sha256": index.sha256, "members": [_member_to_json(m) for m in index.members]}
+
+
+def _member_to_json(m: Member) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "tile_id": m.tile_id,
+        "offset": m.offset,
+        "size": m.size,
+        "arrays": {n: [a.offset, a.dtype, list(a.shape), *([True] if a.fortran else [])] for n, a in m.arrays.items()},
     }
+    entry |= {"form": m.form} if m.form != HDF5 else {}
+    entry |= {"problem": m.problem} if m.problem else {}
+    return entry | ({"document": m.document} if m.document is not None else {})
 
 
 def _from_json(data: dict[str, Any]) -> ShardIndex:
-    return ShardIndex(
-        data["size"],
-        data["sha256"],
-        tuple(
-            Member(
-                m["tile_id"],
-                m["offset"],
-                m["size"],
-                {n: Array(offset, dtype, tuple(shape)) for n, (offset, dtype, shape) in m["arrays"].items()},
-            )
-            for m in data["members"]
-        ),
-    )
+    return ShardIndex(data["size"], data["sha256"], tuple(_member_from_json(m) for m in data["members"]))
+
+
+def _member_from_json(m: dict[str, Any]) -> Member:
+    arrays = {n: Array(offset, dtype, tuple(shape), *rest) for n, (offset, dtype, shape, *rest) in m["arrays"].items()}
+    more = {k: m[k] for k in ("form", "problem", "document") if k in m}
+    return Member(m["tile_id"], m["offset"], m["size"], arrays, **more)

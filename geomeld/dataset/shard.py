@@ -17,15 +17,8 @@ from numpy.typing import NDArray
 
 from geomeld.core.tile import Tile
 from geomeld.dataset.files import atomic
-from geomeld.dataset.index import (
-    Array,
-    Member,
-    ShardIndex,
-    index_path,
-    load_index,
-    locate_arrays,
-    save_index,
-)
+from geomeld.dataset.index import ShardIndex, index_path, load_index, save_index
+from geomeld.dataset.members import HDF5, Array, Member, locate_arrays
 from geomeld.dataset.sample import LIBRARY, METADATA, encode, parse_metadata, put_metadata
 
 HASHED_AT_ONCE = 1 << 16
@@ -106,7 +99,11 @@ def update_shard(path: Path, updates: Mapping[int, Mapping[str, Any]]) -> ShardI
         with _Hashed(file) as hashed, open_tar(hashed) as tar:  # type: ignore[arg-type]
             for member in old.members:
                 source.seek(member.offset)
-                data, arrays = with_metadata(source.read(member.size), member, updates.get(member.tile_id))
+                data = source.read(member.size)
+                if member.problem:
+                    members.append(_copied(tar, member, data))
+                    continue
+                data, arrays = with_metadata(data, member, updates.get(member.tile_id))
                 start = tar.offset + tarfile.BLOCKSIZE
                 add_member(tar, member.tile_id, data)
                 members.append(Member(member.tile_id, start, len(data), moved(arrays, start)))
@@ -115,6 +112,18 @@ def update_shard(path: Path, updates: Mapping[int, Mapping[str, Any]]) -> ShardI
     index = ShardIndex(hashed.size, hashed.digest.hexdigest(), tuple(members))
     save_index(path, index)
     return index
+
+
+def _copied(tar: tarfile.TarFile, member: Member, data: bytes) -> Member:
+    """A damaged member as it was: nobody can tell what it held."""
+    if member.form == HDF5:
+        add_member(tar, member.tile_id, data)
+        start = tar.offset - len(data) - -len(data) % tarfile.BLOCKSIZE
+    else:  # tar headers and all
+        start, padded = tar.offset, data + bytes(-len(data) % tarfile.BLOCKSIZE)
+        tar.fileobj.write(padded)  # type: ignore[union-attr]
+        tar.offset += len(padded)
+    return replace(member, offset=start, arrays=moved(member.arrays, start - member.offset))
 
 
 class _Hashed:
@@ -153,15 +162,15 @@ def moved(arrays: Mapping[str, Array], by: int) -> dict[str, Array]:
 
 def with_metadata(data: bytes, member: Member, change: Mapping[str, Any] | None) -> tuple[bytes, dict[str, Array]]:
     """(bytes of a sample with entries of its metadata replaced, its arrays by their place in them). A fresh file, as if
-    the tile had been encoded so, whatever was changed before."""
-    if change is None:
+    the tile had been encoded so, whatever was changed before; from either published form to HDF5."""
+    if change is None and member.form == HDF5:
         return data, moved(member.arrays, -member.offset)
     if any(a.offset is None for a in member.arrays.values()):
-        data = _rewritten_by_hdf5(data, change)
+        data = _rewritten_by_hdf5(data, change or {})
         return data, locate_arrays(data, 0)
     old = sorted(member.arrays.items(), key=lambda item: item[1].offset or 0)
     values = {n: _array(data, a, (a.offset or 0) - member.offset) for n, a in old}
-    metadata = {**parse_metadata(values.pop(METADATA).tobytes().rstrip(b"\0")), **change}
+    metadata = {**parse_metadata(values.pop(METADATA).tobytes().rstrip(b"\0")), **(change or {})}
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", libver=LIBRARY) as new:
         arrays = {name: _put_array(new, name, array) for name, array in values.items()}
@@ -173,7 +182,8 @@ def with_metadata(data: bytes, member: Member, change: Mapping[str, Any] | None)
 
 def _array(data: bytes, array: Array, start: int) -> NDArray:
     """A view of an array that lies in a file as it is."""
-    return np.frombuffer(data, array.dtype, math.prod(array.shape), start).reshape(array.shape)
+    values = np.frombuffer(data, array.dtype, math.prod(array.shape), start)
+    return np.ascontiguousarray(values.reshape(array.shape, order="F" if array.fortran else "C"))
 
 
 def _put_array(file: h5py.File, name: str, values: NDArray) -> Array:
