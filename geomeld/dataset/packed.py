@@ -1,9 +1,165 @@
-"""Packed: a shard made for training: integers where they lose nothing, no bands without pixels, one record per tile."""
+"""Packed: a shard made for training: integers where they lose nothing, no bands without pixels, one record per tile.
 
-from geomeld.dataset.volume import TarVolume
+A file is MAGIC, the tiles' records, HEADER (JSON), INDEX (an ENTRY per tile), TAIL. A record is the tile's metadata
+(JSON), a ROW per band, and the bands, each at a multiple of ALIGN bytes from its start. Numbers are little-endian.
+"""
+
+import json
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geomeld.core.errors import CorruptFile, GeoMeldError
+from geomeld.core.modality import Modality
+from geomeld.core.tile import Layer, Tile
+from geomeld.dataset.codes import ROW, stored_dtype
+from geomeld.dataset.index import Shard
+from geomeld.dataset.remote import RemoteFile
+from geomeld.dataset.sample import layer_of, parse_metadata, tile_of
+from geomeld.dataset.volume import Ranges
 
 PACKED = ".packed"
+"""Ending of a packed shard's name."""
+MAGIC = b"GEOMELD1"
+TAIL = struct.Struct("<QIII8s")
+"""Offset of HEADER, its length, number of tiles, CRC-32 of HEADER and INDEX, MAGIC."""
+ENTRY = np.dtype(
+    [
+        ("tile_id", "<i8"),
+        ("offset", "<u8"),
+        ("size", "<u4"),
+        ("document", "<u4"),
+        ("rows", "<u4"),
+        ("head_crc", "<u4"),
+        ("crc", "<u4"),
+    ]
+)
+"""Of one tile: where its record lies, bytes of it, of its metadata, number of its ROWs, CRC-32 of both and of all."""
+ALIGN = 64
+NEAR = 1 << 15
+"""Bands that lie closer than this are read at once."""
 
 
-class PackedVolume(TarVolume):
-    pass
+def aligned(size: int) -> int:
+    """The next multiple of ALIGN."""
+    return -(-size // ALIGN) * ALIGN
+
+
+class PackedVolume:
+    """A packed shard, opened for reading."""
+
+    def __init__(self, shard: Shard, modalities: Mapping[str, Modality], ranges: Ranges) -> None:
+        """Reads header and index. Raises CorruptFile where they are damaged."""
+        self.shard = shard
+        self.damaged: dict[int, str] = {}
+        self._modalities = modalities
+        self._ranges = ranges
+        self._size = shard.size if isinstance(shard, RemoteFile) else shard.stat().st_size
+        self.header, self._entries = self._contents()
+        self._layers = [(x["name"], tuple(x["bands"]), np.dtype(x["dtype"])) for x in self.header["layers"]]
+        self._places = {int(t): i for i, t in enumerate(self._entries["tile_id"])}
+
+    def _contents(self) -> tuple[dict[str, Any], NDArray]:
+        (tail,) = self._get([(max(self._size - TAIL.size, 0), TAIL.size)])
+        if tail.size != TAIL.size or bytes(tail[-len(MAGIC) :]) != MAGIC:
+            raise CorruptFile(f"{self.shard} is cut short or no packed shard. Delete it and pack again.")
+        start, length, tiles, crc, _ = TAIL.unpack(tail.tobytes())
+        (data,) = self._get([(start, length + tiles * ENTRY.itemsize)])
+        if zlib.crc32(data) != crc:
+            raise CorruptFile(f"The index of {self.shard} is damaged. Delete it and pack again.")
+        return json.loads(data[:length].tobytes()), data[length:].view(ENTRY)
+
+    @property
+    def tile_ids(self) -> Sequence[int]:
+        """The tiles, in stored order."""
+        return list(self._places)
+
+    def layers_of(self, tile_id: int) -> Sequence[str]:
+        """Names of the layers that a tile has."""
+        _, rows = self._head(tile_id)
+        names = {self._layers[i][0] for i in np.unique(rows["layer"])}
+        return tuple(n for n in self._modalities if n in names)
+
+    def metadata(self, tile_id: int) -> dict[str, Any]:
+        """The metadata document of a tile."""
+        return self._head(tile_id)[0]
+
+    def read(self, tile_id: int, names: Sequence[str] | None) -> Tile:
+        """The tile with only the layers in `names` (None: all it has). Raises CorruptFile naming shard and tile."""
+        metadata, rows = self._head(tile_id)
+        wanted = np.array([n in self._modalities and (names is None or n in names) for n, _, _ in self._layers])
+        rows = rows[wanted[rows["layer"]]]
+        try:
+            layers = self._layers_of(tile_id, rows, metadata)
+            return tile_of({n: layers[n] for n in self._modalities if n in layers}, metadata)
+        except (GeoMeldError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise CorruptFile(f"Tile {tile_id} in {self.shard} is no tile ({error}).") from None
+
+    def damage(self) -> Iterator[str]:
+        """Every tile whose bytes are not those that were written."""
+        for entry in self._entries:
+            (data,) = self._get([(int(entry["offset"]), int(entry["size"]))])
+            if zlib.crc32(data) != entry["crc"]:
+                yield f"tile {entry['tile_id']} is damaged (checksum)"
+
+    def _head(self, tile_id: int) -> tuple[dict[str, Any], NDArray]:
+        """(metadata, rows) of a tile."""
+        entry = self._entries[self._places[tile_id]]
+        document, rows = int(entry["document"]), int(entry["rows"])
+        (data,) = self._get([(int(entry["offset"]), document + rows * ROW.itemsize)])
+        if zlib.crc32(data) != entry["head_crc"]:
+            raise CorruptFile(f"Tile {tile_id} in {self.shard} is damaged. Delete the shard and pack again.")
+        return parse_metadata(data[:document].tobytes()), data[document:].view(ROW)
+
+    def _layers_of(self, tile_id: int, rows: NDArray, metadata: Mapping[str, Any]) -> dict[str, Layer]:
+        from geomeld.dataset.unpack import decode_band
+
+        start = int(self._entries[self._places[tile_id]]["offset"])
+        data = self._bands(start, rows)
+        pixels: dict[int, tuple[NDArray, NDArray[np.bool_]]] = {}
+        for row, stored in zip(rows, data, strict=True):
+            number = int(row["layer"])
+            _, bands, dtype = self._layers[number]
+            if number not in pixels:
+                shape = (len(bands), int(row["rows"]), int(row["columns"]))
+                pixels[number] = np.empty(shape, dtype), np.empty(shape, bool)
+            values, valid = pixels[number]
+            decode_band(row, stored, values[row["band"]], valid[row["band"]])
+        layers = {}
+        for number, (values, valid) in pixels.items():
+            name, bands, _ = self._layers[number]
+            layers[name] = layer_of(name, values, valid, bands, metadata)
+        return layers
+
+    def _bands(self, start: int, rows: NDArray) -> list[NDArray[np.uint8]]:
+        """The stored bytes of some bands; neighbours are read together."""
+        spans = [(start + int(row["offset"]), self._stored_bytes(row)) for row in rows]
+        groups: list[list[int]] = []
+        for offset, size in spans:
+            if groups and offset <= groups[-1][1] + NEAR:
+                groups[-1][1] = max(groups[-1][1], offset + size)
+            else:
+                groups.append([offset, offset + size])
+        parts = self._get([(first, end - first) for first, end in groups])
+        found, group = [], 0
+        for offset, size in spans:
+            while offset >= groups[group][1] and size:
+                group += 1
+            part = parts[group][offset - groups[group][0] :][:size]
+            if part.size != size:
+                raise CorruptFile(f"Packed shard {self.shard} is truncated. Delete it and pack again.")
+            found.append(part)
+        return found
+
+    def _stored_bytes(self, row: np.void) -> int:
+        if not row["code"]:
+            return 0
+        pixel = stored_dtype(int(row["code"]), self._layers[int(row["layer"])][2]).itemsize
+        return int(row["rows"]) * int(row["columns"]) * pixel
+
+    def _get(self, spans: Sequence[tuple[int, int]]) -> list[NDArray[np.uint8]]:
+        return self._ranges.read(self.shard, self._size, spans)

@@ -118,14 +118,23 @@ def assemble(
     which no tile can be made.
     """
     try:
-        return Tile(
-            anchor=anchor_of(metadata),
-            grid=grid_of(metadata),
-            layers={n: _layer(modalities[n], stored, metadata) for n, stored in arrays.items()},
-            metadata=_with_caption(metadata),
-        )
+        return tile_of({n: _layer(modalities[n], stored, metadata) for n, stored in arrays.items()}, metadata)
     except (AnchorError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise CorruptFile(f"The sample is no tile ({type(error).__name__}: {error}).") from None
+
+
+def tile_of(layers: Mapping[str, Layer], metadata: Mapping[str, Any]) -> Tile:
+    """A tile from its layers; anchor, grid and caption are in the metadata."""
+    return Tile(anchor_of(metadata), grid_of(metadata), layers, _with_caption(metadata))
+
+
+def layer_of(
+    name: str, values: NDArray, valid: NDArray[np.bool_], bands: tuple[str, ...], metadata: Mapping[str, Any]
+) -> Layer:
+    """A layer from its pixels; product, times and scenes are in the metadata."""
+    own = metadata.get("layers", {}).get(name, {})
+    acquired = tuple(dt.datetime.fromisoformat(t) for t in own.get("acquired", ()))
+    return Layer(values, valid, bands, acquired, own.get("product", ""), tuple(own.get("scenes", ())))
 
 
 def anchor_of(metadata: Mapping[str, Any]) -> Anchor:
@@ -165,15 +174,7 @@ def _layer(modality: Modality, stored: NDArray, metadata: Mapping[str, Any]) -> 
     values = stored.astype(modality.dtype, copy=False)
     if bands != modality.bands:
         values, valid, bands = _in_table_order(modality, values, valid, bands)
-    own = metadata.get("layers", {}).get(modality.name, {})
-    return Layer(
-        values=values,
-        valid=valid,
-        bands=bands,
-        acquired=tuple(dt.datetime.fromisoformat(t) for t in own.get("acquired", ())),
-        product=own.get("product", ""),
-        scenes=tuple(own.get("scenes", ())),
-    )
+    return layer_of(modality.name, values, valid, bands, metadata)
 
 
 def band_names(modality: Modality, count: int, metadata: Mapping[str, Any]) -> tuple[str, ...]:

@@ -116,7 +116,8 @@ class TarVolume:
 
     def layers_of(self, tile_id: int) -> Sequence[str]:
         """Names of the layers that a tile has."""
-        return tuple(n for n in self._members[tile_id].arrays if n in self._modalities)
+        arrays = self._members[tile_id].arrays
+        return tuple(n for n in self._modalities if n in arrays)
 
     def metadata(self, tile_id: int) -> dict[str, Any]:
         """The metadata document of a tile."""
