@@ -16,7 +16,8 @@ GeoMeldError
 │   └── EmptyLayer          "empty": there is nothing to see, or no scene at all
 ├── CaptionError            no caption could be written
 ├── CheckpointError         a checkpoint folder cannot be read, or holds another model
-└── TrainingError           training cannot go on (a loss that is not finite)
+├── TrainingError           training cannot go on (a loss that is not finite)
+└── Terminated              SIGTERM, after everything was saved: exit code 143
 """
 
 
@@ -116,3 +117,9 @@ class CheckpointError(GeoMeldError):
 
 class TrainingError(GeoMeldError):
     """Training cannot go on; the message names the step and the term."""
+
+
+class Terminated(GeoMeldError):
+    """The run was asked to end (SIGTERM), and has saved its state."""
+
+    exit_code = 143
