@@ -4,13 +4,14 @@ import dataclasses
 import fcntl
 import json
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tqdm import tqdm
 
@@ -21,6 +22,7 @@ from geomeld.build.ledger import Ledger
 from geomeld.build.order import spatial_order
 from geomeld.build.plan import PlanRow, plan_tile, row_json
 from geomeld.build.rounds import Rounds
+from geomeld.build.status import UNFINISHED
 from geomeld.build.survey import survey
 from geomeld.build.units import take_stock
 from geomeld.core.config import to_json
@@ -35,9 +37,6 @@ from geomeld.dataset.manifest import Failure, Manifest, ShardEntry
 from geomeld.dataset.statistics import save_statistics
 from geomeld.sources import Source
 from geomeld.sources.pace import Pace, parsed_rates
-
-UNFINISHED = ".build.json"
-"""File that marks a folder whose build has not finished, and says which build that is."""
 
 WORK = ".work"
 """Folder of what a build needs only until it is finished: samples that wait for their shard, the pace of hosts."""
@@ -129,11 +128,18 @@ def _alone(out: Path) -> Iterator[None]:
     except OSError as error:
         raise DatasetError(f"{out} cannot be written to ({error.strerror}); give another folder.") from None
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise DatasetError(f"Another build is at work in {out}; wait for it, or give another folder.") from None
+        if not any(_locked(lock) for _ in range(5)):
+            raise DatasetError(f"Another build is at work in {out}; wait for it, or give another folder.")
         yield
+
+
+def _locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        time.sleep(0.1)  # `--status` takes a look at the lock, and no longer than this
+        return False
 
 
 def _identity(places: Places, source: Source, config: BuildConfig) -> dict[str, Any]:

@@ -9,7 +9,10 @@ from typing import Literal
 
 import tyro
 
-from geomeld.build.config import BuildConfig
+from geomeld.build.config import BuildConfig, Patience
+
+MOST_REASONS = 20
+"""Lines of a summary."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,21 @@ class Options:
     engine: Literal["processes", "ray"] = "processes"
     """Where tiles are read: processes of this machine, or the Ray cluster that RAY_ADDRESS names (a local one without
     it); all nodes see the same files."""
+    status: bool = False
+    """Say how far the build in --out has come, and what failed and why; nothing is built."""
+    retry_failed: bool = False
+    """Try the tiles that failed in an earlier run again, whatever the reason."""
     json: bool = False
     """Print the summary as JSON."""
     config: tyro.conf.OmitArgPrefixes[BuildConfig] = field(default_factory=BuildConfig)
+    patience: tyro.conf.OmitArgPrefixes[Patience] = field(default_factory=Patience)
 
 
 def main(argv: list[str]) -> int:
     """Run the verb."""
     options = tyro.cli(Options, args=argv, prog="geomeld build")
+    if options.status:
+        return _tell(options)
     from geomeld.build.run import build
     from geomeld.core.config import to_json
     from geomeld.sources import open_source
@@ -51,6 +61,8 @@ def main(argv: list[str]) -> int:
         source,
         options.out,
         options.config,
+        patience=options.patience,
+        retry_failed=options.retry_failed,
         workers=options.workers or os.cpu_count() or 1,
         engine=options.engine,
     )
@@ -60,8 +72,22 @@ def main(argv: list[str]) -> int:
     print(f"{manifest.tiles} of {len(places)} tiles in {len(manifest.shards)} shards -> {options.out}")
     for modality, products in manifest.products.items():
         print(f"  {modality:15} " + "; ".join(f"{n} x {p}" for p, n in products.items()))
-    for (stage, reason), count in Counter((f.stage, f.reason) for f in manifest.failures).most_common():
-        print(f"  {count} not built ({stage}): {reason}")
+    reasons = Counter((f.stage, f.kind, f.reason) for f in manifest.failures)
+    for (stage, kind, reason), count in reasons.most_common(MOST_REASONS):
+        print(f"  {count} not built ({stage}, {kind}): {reason}")
+    if len(reasons) > MOST_REASONS:
+        print(f"  ... and {len(reasons) - MOST_REASONS} more reasons: --status lists them")
+    if any(f.kind in ("transient", "auth") for f in manifest.failures):
+        print("  Servers failed or refused: the same command with --retry-failed tries those tiles again.")
+    return 0
+
+
+def _tell(options: Options) -> int:
+    from geomeld.build.status import described, status_of
+    from geomeld.core.config import to_json
+
+    found = status_of(options.out)
+    print(jsonlib.dumps(to_json(found)) if options.json else described(found))
     return 0
 
 
