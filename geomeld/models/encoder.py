@@ -11,7 +11,7 @@ from geomeld.models.depthwise import depthwise
 from geomeld.models.mlp import Mlp
 from geomeld.models.sites import Sites, z_order
 
-Size = Literal["atto", "femto", "pico", "nano", "tiny", "base", "large"]
+Size = Literal["atto", "femto", "pico", "nano", "tiny", "base", "large", "huge"]
 
 SIZES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "atto": ((2, 2, 6, 2), (40, 80, 160, 320)),
@@ -21,6 +21,7 @@ SIZES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "tiny": ((3, 3, 9, 3), (96, 192, 384, 768)),
     "base": ((3, 3, 27, 3), (128, 256, 512, 1024)),
     "large": ((3, 3, 27, 3), (192, 384, 768, 1536)),
+    "huge": ((3, 3, 27, 3), (352, 704, 1408, 2816)),
 }
 """Blocks and channels per stage (ConvNeXt V2, table 1 and appendix)."""
 
@@ -77,7 +78,7 @@ class ConvNeXtV2(nn.Module):
 
     Weight names follow timm's convnextv2_* with stem_type="patch", patch_size=patch/8. timm halves the map once more
     in its first stage when that stride is 2; here the first stage never does, so that a patch of 16 pixels is one
-    token (replace `stages[0].downsample` by nn.Identity() in timm to load these weights).
+    token. geomeld.models.timm_weights goes both ways.
     """
 
     def __init__(self, size: Size = "atto", in_channels: int = 12, patch: int = 16) -> None:
@@ -88,7 +89,7 @@ class ConvNeXtV2(nn.Module):
         if patch < 8 or patch % 8:
             raise ConfigError(f"The patch is {patch} pixels; it must be a multiple of 8 (three halvings and a stem).")
         depths, widths = SIZES[size]
-        self.in_channels, self.patch, self.width = in_channels, patch, widths[-1]
+        self.size, self.in_channels, self.patch, self.width = size, in_channels, patch, widths[-1]
         self.stem = nn.Sequential(
             SquareConv(in_channels, widths[0], patch // 8, stride=patch // 8), nn.LayerNorm(widths[0], eps=1e-6)
         )
@@ -112,6 +113,10 @@ class ConvNeXtV2(nn.Module):
     def pool(self, tokens: Tensor) -> Tensor:
         """Tokens (B, n, width) to one vector (B, width): mean, then LayerNorm (eq. 6; timm's head)."""
         return self.head["norm"](tokens.mean(dim=1))
+
+    def features(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) to pooled features (B, width) of all patches."""
+        return self.pool(self(image))
 
     def stage_tokens(self, image: Tensor, visible: Tensor | None) -> list[tuple[Tensor, Sites]]:
         """The tokens of every stage with the sites they lie on; see `forward`."""

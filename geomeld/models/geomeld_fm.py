@@ -94,7 +94,7 @@ class GeoMeldFM(nn.Module):
 
     def features(self, image: Tensor) -> Tensor:
         """Pooled encoder features (B, width) of z-scored images (B, C, H, W), as `prepare` or a loader gives them."""
-        return self.encoder.pool(self.encoder(image))
+        return self.encoder.features(image)
 
     def prepare(self, pixels: NDArray[np.number] | Tensor, bands: Sequence[str] | None = None) -> Tensor:
         """Pixels (B, C, H, W) or (C, H, W) in the input's unit (reflectance x 10000) to z-scores (B, 12, H, W).

@@ -1,7 +1,6 @@
 """The encoder against its dense twin, timm, and itself with other pixels behind the mask."""
 
 import pytest
-import timm
 import torch
 from torch import nn
 
@@ -55,25 +54,6 @@ def test_visible_only_equals_dense_with_masks_after_every_layer(size):
     assert len(ours) > 50
     for name in ours:
         assert (ours[name] - theirs[name]).abs().max() < 2e-5 * theirs[name].abs().max().clamp(min=1), name
-
-
-@pytest.mark.parametrize("size", ["atto", "tiny"])
-def test_all_visible_equals_timm(size):
-    torch.manual_seed(0)
-    ours = lively(ConvNeXtV2(size)).eval()
-    theirs = timm.create_model(
-        f"convnextv2_{size}", pretrained=False, in_chans=12, stem_type="patch", patch_size=2, num_classes=0
-    ).eval()
-    theirs.stages[0].downsample = nn.Identity()  # timm halves once more after a stem of stride 2
-    shapes = {name: weight.shape for name, weight in theirs.state_dict().items()}
-    theirs.load_state_dict({name: weight.view(shapes[name]) for name, weight in ours.state_dict().items()})
-    image, _ = scene()
-    with torch.no_grad():
-        tokens = ours(image)
-        wanted = theirs.forward_features(image)
-        assert (ours.maps(image)[-1] - wanted).abs().max() < 1e-5
-        assert (tokens - wanted.flatten(2).transpose(1, 2)).abs().max() < 1e-5
-        assert (ours.pool(tokens) - theirs(image)).abs().max() < 1e-5
 
 
 def test_hidden_pixels_never_change_an_output():
@@ -179,6 +159,6 @@ def test_wrong_shapes_and_sizes_are_refused():
     with pytest.raises(ValueError, match="does not divide"):
         encoder(torch.zeros(1, 12, 60, 64))
     with pytest.raises(ConfigError, match="atto, femto"):
-        ConvNeXtV2("huge")  # type: ignore[arg-type]
+        ConvNeXtV2("gigantic")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="multiple of 8"):
         ConvNeXtV2("atto", patch=12)
