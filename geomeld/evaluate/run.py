@@ -93,11 +93,14 @@ def _split_of(checkpoint: Path) -> Split:
 
 
 @torch.no_grad()
-def features(model: GeoMeldFM, dataset: Dataset, tile_ids: Sequence[int], batch_size: int = 32) -> Features:
+def features(
+    model: GeoMeldFM, dataset: Dataset, tile_ids: Sequence[int], batch_size: int = 32, *, progress: bool = True
+) -> Features:
     """Features of tiles; those that cannot be read are left out."""
     spec = model.config.input
     found: list[tuple[list[int], NDArray, NDArray, list[str]]] = []
-    for start in tqdm(range(0, len(tile_ids), batch_size), desc="features", unit="batch", dynamic_ncols=True):
+    starts = range(0, len(tile_ids), batch_size)
+    for start in tqdm(starts, desc="features", unit="batch", dynamic_ncols=True, disable=not progress):
         tiles = read_tiles(dataset, tile_ids[start : start + batch_size], [spec], {})
         if not tiles:
             continue
