@@ -17,6 +17,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "check": ("geomeld.cli.check", "hold a dataset against the contract; every violation, not the first"),
     "stats": ("geomeld.cli.stats", "statistics and the dataset report with its figures"),
     "caption": ("geomeld.cli.caption", "signals, captions and their evidence -> shards and captions.parquet"),
+    "pack": ("geomeld.cli.pack", "a dataset in fewer bytes, made for training; the same tiles bit by bit"),
     "pretrain": ("geomeld.cli.pretrain", "recipe + shards -> checkpoint folder"),
     "evaluate": ("geomeld.cli.evaluate", "checkpoint x tasks -> scores.jsonl"),
     "embed": ("geomeld.cli.embed", "tiles -> an index of embeddings"),

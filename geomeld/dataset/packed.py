@@ -8,6 +8,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from geomeld.core.errors import CorruptFile, GeoMeldError
 from geomeld.core.modality import Modality
 from geomeld.core.tile import Layer, Tile
-from geomeld.dataset.codes import ROW, stored_dtype
+from geomeld.dataset.codes import EMPTY, ROW, stored_dtype
 from geomeld.dataset.index import Shard
 from geomeld.dataset.remote import RemoteFile
 from geomeld.dataset.sample import layer_of, parse_metadata, tile_of
@@ -61,6 +62,8 @@ class PackedVolume:
         self._size = shard.size if isinstance(shard, RemoteFile) else shard.stat().st_size
         self.header, self._entries = self._contents()
         self._layers = [(x["name"], tuple(x["bands"]), np.dtype(x["dtype"])) for x in self.header["layers"]]
+        self._pixels = np.array([[stored_dtype(code, x[2]).itemsize for code in range(4)] for x in self._layers])
+        self._pixels[:, EMPTY] = 0
         self._places = {int(t): i for i, t in enumerate(self._entries["tile_id"])}
 
     def _contents(self) -> tuple[dict[str, Any], NDArray]:
@@ -116,50 +119,42 @@ class PackedVolume:
         return parse_metadata(data[:document].tobytes()), data[document:].view(ROW)
 
     def _layers_of(self, tile_id: int, rows: NDArray, metadata: Mapping[str, Any]) -> dict[str, Layer]:
-        from geomeld.dataset.unpack import decode_band
+        from geomeld.dataset.unpack import decode_layer  # compiled: loaded when pixels are wanted
 
         start = int(self._entries[self._places[tile_id]]["offset"])
-        data = self._bands(start, rows)
-        pixels: dict[int, tuple[NDArray, NDArray[np.bool_]]] = {}
-        for row, stored in zip(rows, data, strict=True):
-            number = int(row["layer"])
-            _, bands, dtype = self._layers[number]
-            if number not in pixels:
-                shape = (len(bands), int(row["rows"]), int(row["columns"]))
-                pixels[number] = np.empty(shape, dtype), np.empty(shape, bool)
-            values, valid = pixels[number]
-            decode_band(row, stored, values[row["band"]], valid[row["band"]])
+        cuts = np.flatnonzero(np.diff(rows["layer"], prepend=-1, append=-1))
+        groups = [rows[a:b] for a, b in pairwise(cuts)]
         layers = {}
-        for number, (values, valid) in pixels.items():
-            name, bands, _ = self._layers[number]
+        for group, data in zip(groups, self._stored(start, [self._span(g) for g in groups]), strict=True):
+            name, bands, dtype = self._layers[int(group["layer"][0])]
+            shape = (len(bands), int(group["rows"][0]), int(group["columns"][0]))
+            values, valid = np.empty(shape, dtype), np.empty(shape, bool)
+            if len(group) != len(bands) or data.size % ALIGN:
+                raise ValueError(f"{name} is not whole")
+            decode_layer(group, data, values, valid)
             layers[name] = layer_of(name, values, valid, bands, metadata)
         return layers
 
-    def _bands(self, start: int, rows: NDArray) -> list[NDArray[np.uint8]]:
-        """The stored bytes of some bands; neighbours are read together."""
-        spans = [(start + int(row["offset"]), self._stored_bytes(row)) for row in rows]
-        groups: list[list[int]] = []
-        for offset, size in spans:
-            if groups and offset <= groups[-1][1] + NEAR:
-                groups[-1][1] = max(groups[-1][1], offset + size)
-            else:
-                groups.append([offset, offset + size])
-        parts = self._get([(first, end - first) for first, end in groups])
-        found, group = [], 0
-        for offset, size in spans:
-            while offset >= groups[group][1] and size:
-                group += 1
-            part = parts[group][offset - groups[group][0] :][:size]
-            if part.size != size:
-                raise CorruptFile(f"Packed shard {self.shard} is truncated. Delete it and pack again.")
-            found.append(part)
-        return found
+    def _span(self, rows: NDArray) -> tuple[int, int]:
+        """(first, end) of the bytes of some bands, from the start of their tile's record."""
+        last = rows[-1]
+        pixel = self._pixels[last["layer"], last["code"]]
+        return int(rows["offset"][0]), int(last["offset"] + aligned(int(last["rows"]) * int(last["columns"]) * pixel))
 
-    def _stored_bytes(self, row: np.void) -> int:
-        if not row["code"]:
-            return 0
-        pixel = stored_dtype(int(row["code"]), self._layers[int(row["layer"])][2]).itemsize
-        return int(row["rows"]) * int(row["columns"]) * pixel
+    def _stored(self, start: int, spans: Sequence[tuple[int, int]]) -> list[NDArray[np.uint8]]:
+        """The bytes of some spans of a record, each where the one before ends or later; neighbours are read at once."""
+        groups: list[list[int]] = []
+        for first, end in spans:
+            if groups and first <= groups[-1][1] + NEAR:
+                groups[-1][1] = end
+            else:
+                groups.append([first, end])
+        read = self._get([(start + first, end - first) for first, end in groups])
+        parts = {(first, end): data for (first, end), data in zip(groups, read, strict=True)}
+        return [
+            next(data[first - a : end - a] for (a, b), data in parts.items() if a <= first and end <= b)
+            for first, end in spans
+        ]
 
     def _get(self, spans: Sequence[tuple[int, int]]) -> list[NDArray[np.uint8]]:
         return self._ranges.read(self.shard, self._size, spans)

@@ -1,44 +1,52 @@
-"""Unpack: the stored integers of a band to values and mask in one compiled pass, without the interpreter's lock."""
+"""Unpack: the stored integers of a layer to values and mask in one compiled pass, without the interpreter's lock."""
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from geomeld.dataset.codes import EMPTY, RAW, stored_dtype
+from geomeld.dataset.codes import BYTES, EMPTY, WORDS
 
 
-def decode_band(row: np.void, data: NDArray[np.uint8], values: NDArray, valid: NDArray[np.bool_]) -> None:
-    """Write one band, stored in `data` as its `row` says, to `values` and `valid` (rows, columns)."""
-    code = int(row["code"])
-    if code == EMPTY:
-        values.fill(0)
-        valid.fill(False)
-        return
-    stored = data.view(stored_dtype(code, values.dtype)).reshape(values.shape)
-    if code == RAW:
-        _copy(stored, values, valid)
-    else:
-        _scale(stored, int(row["hole"]), float(row["step"]), float(row["base"]), values, valid)
+def decode_layer(rows: NDArray, data: NDArray[np.uint8], values: NDArray, valid: NDArray[np.bool_]) -> None:
+    """Write the bands that `rows` describe to `values` and `valid` (bands, rows, columns); `data` are the stored bytes
+    from the first one's offset on."""
+    _decode(rows, rows["offset"][0], data, data.view("<u2"), data.view(values.dtype), values, valid)
+
+
+@njit(nogil=True, cache=True)
+def _decode(bands, start, bytes_, words, raw, values, valid):  # type: ignore[no-untyped-def]
+    for band in bands:
+        b = band.band
+        first, size = band.offset - start, valid[b].size
+        if band.code == EMPTY:
+            values[b] = 0
+            valid[b] = False
+        elif band.code == BYTES:
+            _scale(bytes_[first : first + size], band.hole, band.step, band.base, values[b], valid[b])
+        elif band.code == WORDS:
+            first //= 2
+            _scale(words[first : first + size], band.hole, band.step, band.base, values[b], valid[b])
+        else:
+            first //= values.itemsize
+            _copy(raw[first : first + size], values[b], valid[b])
 
 
 @njit(nogil=True, cache=True)
 def _scale(stored, hole, step, base, values, valid):  # type: ignore[no-untyped-def]
-    rows, columns = stored.shape
-    for r in range(rows):
-        for c in range(columns):
-            number = stored[r, c]
-            ok = number != hole
-            value = base + step * number
-            valid[r, c] = ok
-            values[r, c] = value if ok else 0.0
+    flat, mask = values.reshape(-1), valid.reshape(-1)
+    for i in range(stored.size):
+        number = stored[i]
+        ok = np.int32(number) != hole
+        value = base + step * number
+        mask[i] = ok
+        flat[i] = value if ok else 0.0
 
 
 @njit(nogil=True, cache=True)
 def _copy(stored, values, valid):  # type: ignore[no-untyped-def]
-    rows, columns = stored.shape
-    for r in range(rows):
-        for c in range(columns):
-            value = stored[r, c]
-            ok = value == value
-            valid[r, c] = ok
-            values[r, c] = value if ok else 0.0
+    flat, mask = values.reshape(-1), valid.reshape(-1)
+    for i in range(stored.size):
+        value = stored[i]
+        ok = value == value  # false for NaN alone
+        mask[i] = ok
+        flat[i] = value if ok else 0.0
