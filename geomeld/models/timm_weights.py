@@ -24,7 +24,8 @@ def check_init(init: str) -> None:
     if not init.startswith(IMAGENET) or init == IMAGENET:
         raise ConfigError(
             f"init is {init!r}; write {IMAGENET}FILE with timm's weights of a convnextv2 model "
-            f"({', '.join(FILES)}), or {IMAGENET}MODEL for one from timm's hub, such as {IMAGENET}convnextv2_tiny.fcmae_ft_in1k."
+            f"({', '.join(FILES)}), or {IMAGENET}MODEL for one from timm's hub, such as "
+            f"{IMAGENET}convnextv2_tiny.fcmae_ft_in1k."
         )
 
 
@@ -48,8 +49,8 @@ def inflate_stem(weight: Tensor, patch: int, channels: int, rgb: Sequence[int], 
     """A stem (width, 3, 4, 4) for red, green and blue as (width, channels, k, k) for patches of `patch` = 8 k pixels.
 
     Bands: the `rgb` ones keep their kernels, the others take the mean of the three, all times 3 / channels, so that
-    what is grey in every band is answered as the grey picture was. Pixels: each tap is the sum of the square of 4/k x 4/k
-    taps that it stands for, so that the network answers as it did to the picture enlarged 4/k times, pixel by pixel.
+    what is grey in every band is answered as the grey picture was. Pixels: each tap is the sum of the 4/k x 4/k taps
+    that it stands for, so that the network answers as it did to the picture with every pixel enlarged 4/k times.
     Raises CheckpointError for other stems, and for patches other than 8, 16 and 32.
     """
     given, side = weight.shape[1:3]
