@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from geomeld.testing.storm import Fault, Storm
+
 V = TypeVar("V")
 
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -41,6 +43,8 @@ class Server:
     """Send this many bytes of an answer, then drop the connection."""
     delay: dict[str, float] = field(default_factory=dict)
     """Wait this many seconds before answering."""
+    storm: Storm | None = None
+    """Faults by chance, besides those above."""
     asked: list[Request] = field(default_factory=list)
     """Every request so far."""
 
@@ -81,7 +85,12 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         path, asked = self.path.partition("?")[0].lstrip("/"), self.headers.get("Range")
         self.served.asked.append(Request(self.command, path, asked))
         time.sleep(_fitting(self.served.delay, path) or 0)
-        code = _fitting(self.served.status, path)
+        self.fault = self.served.storm.fault(path, asked) if self.served.storm else Fault()
+        if self.fault.hang_s:
+            time.sleep(self.fault.hang_s)
+            self.close_connection = True
+            return None
+        code = _fitting(self.served.status, path) or self.fault.status
         file = Path(self.translate_path(self.path))
         if code or not file.is_file():
             return self._send(code or 404, b"")
@@ -100,10 +109,14 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         self.send_header("Accept-Ranges", "bytes")
         if content_range:
             self.send_header("Content-Range", content_range)
+        if self.fault.retry_after_s is not None:
+            self.send_header("Retry-After", f"{self.fault.retry_after_s:.0f}")
         self.end_headers()
         if self.command == "HEAD":
             return
         keep = _fitting(self.served.cut, self.path.partition("?")[0].lstrip("/"))
+        if keep is None and self.fault.kept < 1:
+            keep = int(self.fault.kept * len(body))
         if keep is not None and keep < len(body):
             body, self.close_connection = body[:keep], True
         try:
