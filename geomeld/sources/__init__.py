@@ -1,33 +1,59 @@
 """Where pixels and map features come from, behind one protocol; `open_source` turns a command-line word into one."""
 
+import re
+
 from geomeld.core.errors import UsageError
 from geomeld.sources.source import Feature, Scene, Source
 
-__all__ = ["Feature", "Scene", "Source", "open_source"]
+__all__ = ["FORMS", "Feature", "Scene", "Source", "open_source"]
+
+FORMS = "simulated, simulated:SEED, stac:PATH-OR-URL-OF-A-CATALOGUE or ee:PROJECT-OF-EARTH-ENGINE"
+"""What a source may be, in words."""
 
 
 def open_source(spec: str) -> Source:
-    """A source from its command-line form: "simulated", "simulated:SEED", "stac:PATH-OR-URL" or, with map features
-    from an OpenStreetMap extract, "stac:PATH-OR-URL,osm=PATH-OR-URL".
+    """A source from its command-line form: one of `FORMS`, followed by products and a map from elsewhere, if wanted, as
+    in "stac:URL,worldcover-2020=FOLDER,canopy-height=public,osm=EXTRACT" (see `Mosaic` and `OpenStreetMap`).
 
-    Raises UsageError for any other word.
+    Raises UsageError for anything else.
     """
-    kind, _, rest = spec.partition(":")
+    words, *parts = re.split(r",(?=[a-z0-9-]+=)", spec)
+    main = _main(words)
+    if not parts:
+        return main
+    from geomeld.sources.complemented import Complemented
+    from geomeld.sources.mosaics import Mosaic
+    from geomeld.sources.openstreetmap import OpenStreetMap
+
+    mosaics, maps = [], []
+    for part in parts:
+        name, _, place = part.partition("=")
+        if not place:
+            raise UsageError(f"{part!r} in --source {spec!r} names no place; write PRODUCT=FOLDER or osm=EXTRACT.")
+        if name == "osm":
+            maps.append(OpenStreetMap(place))
+        else:
+            mosaics.append(Mosaic(name, place))
+    if len(maps) > 1:
+        raise UsageError(f"--source {spec!r} names {len(maps)} maps; a dataset has one (osmium merges extracts).")
+    return Complemented(main, tuple(mosaics), maps[0] if maps else None)
+
+
+def _main(words: str) -> Source:
+    kind, _, rest = words.partition(":")
     if kind == "simulated":
         from geomeld.sources.simulated import SimulatedSource
 
         try:
             return SimulatedSource(seed=int(rest or 0))
         except ValueError:
-            raise UsageError(
-                f"The seed in --source {spec!r} is not a whole number; write for example simulated:7."
-            ) from None
+            raise UsageError(f"The seed in --source {words!r} is not a whole number; write simulated:7.") from None
     if kind == "stac" and rest:
         from geomeld.sources.stac import StacSource
 
-        href, _, extract = rest.partition(",osm=")
-        return StacSource(href, extract or None)
-    raise UsageError(
-        f"Unknown source {spec!r}; use simulated, simulated:SEED, stac:PATH-OR-URL-OF-A-CATALOGUE or "
-        "stac:PATH-OR-URL-OF-A-CATALOGUE,osm=PATH-OR-URL-OF-A-MAP."
-    )
+        return StacSource(rest)
+    if kind == "ee" and rest:
+        from geomeld.sources.earth_engine import EarthEngineSource
+
+        return EarthEngineSource(rest)
+    raise UsageError(f"Unknown source {words!r}; use {FORMS}.")

@@ -16,6 +16,7 @@ from geomeld.core.grid import Grid
 from geomeld.signals import phrases
 from geomeld.signals.map_features import osm_tags, summarise
 from geomeld.sources import Feature, open_source, openstreetmap
+from geomeld.sources.complemented import Complemented
 from geomeld.sources.openstreetmap import OpenStreetMap
 from geomeld.sources.osm_file import KEYS
 from geomeld.sources.simulated import SimulatedSource
@@ -257,8 +258,8 @@ def test_a_large_file_is_read_once_per_machine(tmp_path, monkeypatch):
 
 
 def test_a_catalogue_takes_another_map():
-    assert open_source("stac:a/catalog.json,osm=b.osm.pbf") == StacSource("a/catalog.json", "b.osm.pbf")
-    assert open_source("stac:a/catalog.json") == StacSource("a/catalog.json")
+    source = open_source("stac:a/catalog.json,osm=b.osm.pbf")
+    assert source == Complemented(StacSource("a/catalog.json"), (), OpenStreetMap("b.osm.pbf"))
 
 
 @pytest.mark.parametrize("keep", [0, 100, 0.3, 0.9, 0.999])
