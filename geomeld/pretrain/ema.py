@@ -20,7 +20,6 @@ def make_teacher(student: M) -> M:
 @torch.no_grad()
 def update_teacher(teacher: nn.Module, student: nn.Module, tau: float = TAU) -> None:
     """xi <- tau xi + (1 - tau) theta, in place, after each step of the optimiser; buffers are copied."""
-    for xi, theta in zip(teacher.parameters(), student.parameters(), strict=True):
-        xi.mul_(tau).add_(theta, alpha=1 - tau)
+    torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1 - tau)
     for ours, theirs in zip(teacher.buffers(), student.buffers(), strict=True):
         ours.copy_(theirs)

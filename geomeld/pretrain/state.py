@@ -1,68 +1,45 @@
-"""TrainingState: everything the next step depends on, in one file, so that no two parts of it can disagree."""
+"""TrainingState: everything the next step depends on."""
 
-import json
-import pickle
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
-from geomeld.core.errors import CheckpointError
-from geomeld.dataset.files import atomic, write_atomically
 from geomeld.models.encoder import ConvNeXtV2
 from geomeld.models.geomeld_fm import GeoMeldFM
-
-LOG = "log.jsonl"
-STATE = "training_state.pt"
+from geomeld.pretrain.learner import Learner
 
 
 @dataclass
 class TrainingState:
     """A run between two steps."""
 
-    model: GeoMeldFM
-    teacher: ConvNeXtV2
+    learner: Learner
     optimizer: torch.optim.Optimizer
     step: int = 0
     """Steps done."""
     log: list[dict[str, float]] = field(default_factory=list)
-    """One row per step done: step, loss, lr, grad_norm and every term."""
+    """One row per step done: step, lr, loss, every term, grad_norm; "held_out" where a best model was looked for."""
+    best: float | None = None
+    """Lowest "held_out" so far."""
 
-    def save(self, folder: Path) -> None:
-        """Write training_state.pt in one step, then log.jsonl, which can be read while the run goes on."""
-        state = {
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "teacher": self.teacher.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "log": self.log,
-        }
-        with atomic(folder / STATE) as file:
-            _save(state, file)
-        write_atomically(folder / LOG, "".join(json.dumps(row) + "\n" for row in self.log).encode())
+    @property
+    def model(self) -> GeoMeldFM:
+        """What is trained."""
+        return self.learner.model
 
-    def resume(self, folder: Path, device: torch.device) -> None:
-        """Take over the state in `folder`, if there is one. Raises CheckpointError where it cannot be read."""
-        path = folder / STATE
-        if not path.exists():
-            return
-        try:
-            state = torch.load(path, map_location=device, weights_only=True)
-            self.model.load_state_dict(state["model"])
-            self.teacher.load_state_dict(state["teacher"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step, self.log = int(state["step"]), list(state["log"])
-        except (RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
-            raise CheckpointError(f"{path} cannot be read: {error}. Delete it to start again.") from None
+    @property
+    def teacher(self) -> ConvNeXtV2 | None:
+        """The EMA of its encoder, where an objective needs one."""
+        return self.learner.teacher
 
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, for `load`; tensors are not copied."""
+        learner, optimizer = self.learner.state_dict(), self.optimizer.state_dict()
+        return {"step": self.step, "log": self.log, "best": self.best, "learner": learner, "optimizer": optimizer}
 
-def _save(state: dict[str, Any], file: BinaryIO) -> None:
-    """torch.save that says why it failed: after a write that the system refuses, torch raises another error."""
-    try:
-        torch.save(state, file)
-    except RuntimeError as error:
-        refused = error.__context__
-        while refused is not None and not isinstance(refused, OSError):
-            refused = refused.__context__
-        raise refused or error from None
+    def load(self, state: dict[str, Any]) -> None:
+        """The inverse of `to_dict`. Raises RuntimeError, ValueError or KeyError where it is of another model."""
+        self.learner.load_state_dict(state["learner"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.log, self.best = int(state["step"]), list(state["log"]), state["best"]

@@ -128,7 +128,7 @@ class Watch:
         if not tiles:
             return
         was_training = model.training
-        losses = losses_on(model.eval(), self._run.teacher, self._dataset, tiles, self._config)
+        losses = losses_on(self._run.learner.eval(), self._dataset, tiles, self._config)
         scores = {f"held out/{n}": v for n, v in losses.items()}
         if self._evaluate is not None:
             scores |= self._evaluate(model, tiles)
@@ -139,7 +139,7 @@ class Watch:
     def _picture(self, step: int) -> None:
         tiles, model = (self._held_out or self._dataset.tile_ids)[:SHOWN], self._run.model
         was_training = model.training
-        examples = reconstructions(model.eval(), self._dataset, tiles, self._config)
+        examples = reconstructions(self._run.learner.eval(), self._dataset, tiles, self._config)
         model.train(was_training)
         if not examples:
             return
