@@ -84,6 +84,7 @@ def caption_dataset(
     no dataset or holds no tiles, CaptionError where no tile at all got a caption.
     """
     dataset = open_dataset(path)
+    dataset.must_be_writable("Captions")
     wanted = dataset.tile_ids[:limit]
     if not wanted:
         raise DatasetError(f"{path} holds no tiles; build some first.")

@@ -42,7 +42,8 @@ def test_captions_are_unique_and_of_the_published_length() -> None:
     texts = [d.text for d in written()]
     assert len(set(texts)) == PLACES
     lengths = sorted(len(t.split()) for t in texts)
-    assert lengths[PLACES // 20] >= 12
+    assert lengths[PLACES // 20] >= 9  # where little is certain, little is said
+    assert lengths[PLACES // 2] >= 12
     assert lengths[-1] <= 30
 
 

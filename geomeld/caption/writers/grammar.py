@@ -51,6 +51,14 @@ GROUND = (
     "[mostly|largely|mainly|predominantly|chiefly] {c} [ground|terrain|country] in a {area}",
     "[this|the] {area} is [mostly|largely|mainly|predominantly|chiefly] {c}",
     "a {c} {area}",
+    "{g} make+ up the greater part of [the|this|a] {area}",
+    "the greater part of [the|this] {area} [lies|rests|remains|stays] under {g}",
+    "in this {area}, most of the [ground|land] [lies|rests|remains] under {g}",
+    "for the most part, [the|this] {area} is {g}",
+    "a {area} in which {g} [cover+|occupy+|take+ up] most of the ground",
+    "the ground of [the|this] {area} is [mostly|largely|mainly|predominantly] {g}",
+    "what grows or lies on {land} is [mostly|largely|mainly] {g}",
+    "a {area} whose [ground|surface] is [mostly|largely|mainly|predominantly] {g}",
 )
 """One cover has half of the tile or more."""
 EVERYWHERE = (
@@ -229,6 +237,13 @@ TERRAIN = (
     "{land} here, [dominated by|clothed in|covered with|mostly under|mantled in] {g}",
     "{land} [carry*|bear*|hold*] [mostly|mainly|largely|predominantly|chiefly] {g}",
     "here the [land|ground|terrain] [lies|stays|rests] {adj}, and {g} [dominate+|prevail+|predominate+]",
+    "the [land|ground|terrain] is {adj} here, and {g} cover+ most of it",
+    "the [land|ground|terrain] here is {adj}, with {g} [over|across|on] the greater part of it",
+    "{land}, the greater part of it under {g}",
+    "on [ground|land|terrain] that is {adj}, {g} [take+ up|occupy+|cover+] most of the area",
+    "this is {adj} [ground|land|terrain|country], and {g} [dominate+|prevail+|predominate+]",
+    "a {area}, for the most part {g}",
+    "{adj} [ground|land|terrain] on which {g} [dominate+|prevail+|predominate+]",
 )
 """Relief comes first."""
 TAILS = (

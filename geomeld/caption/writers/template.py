@@ -24,6 +24,9 @@ from geomeld.core.draw import below, draw_words
 
 FEWEST, MOST = 12, 26
 """Words of a caption: the published ones have 17 to 25."""
+FEW, SHORT = 3, 8
+"""Up to so many facts, and the words from which a caption of them is long enough: asked for more, all of them would have
+the few wordy frames."""
 TRIES = 6
 """Drafts per wanted candidate, at most."""
 
@@ -46,6 +49,7 @@ def drafts(
     """Up to `config.candidates` distinct captions, the plan's angles in turn; a pure function of its arguments."""
     out: list[Draft] = []
     short: list[Draft] = []
+    fewest = FEWEST if len(facts) > FEW else SHORT
     turn = below(draw_words(config.seed, "angle", tile_id)[0], len(plan.angles))
     angles = (*plan.angles[turn:], *plan.angles[:turn])
     for k in range(config.candidates * TRIES):
@@ -54,10 +58,10 @@ def drafts(
         if draft is None or any(draft.text == d.text for d in out + short):
             continue
         # Little to say makes short captions, and dull ones: they wait until the others have had their chance.
-        (out if FEWEST <= len(draft.text.split()) <= MOST and not repeats(draft.text) else short).append(draft)
+        (out if fewest <= len(draft.text.split()) <= MOST and not repeats(draft.text) else short).append(draft)
         if len(out) == config.candidates:
             break
-    return (out + sorted(short, key=lambda d: (repeats(d.text), abs(len(d.text.split()) - FEWEST))))[
+    return (out + sorted(short, key=lambda d: (repeats(d.text), abs(len(d.text.split()) - fewest))))[
         : config.candidates
     ]
 
