@@ -1,15 +1,11 @@
 """Catalogue: a STAC catalogue, static or behind an API, read once per process."""
 
 import datetime as dt
-import http.client
 import json
-import urllib.error
-import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pystac
@@ -17,16 +13,19 @@ import shapely
 from pystac.stac_io import DefaultStacIO
 from shapely.geometry.base import BaseGeometry
 
-from geomeld.core.errors import SourceError, TransientError
+from geomeld.core.errors import SourceError
+from geomeld.core.retry import Retry
+from geomeld.sources.web import content
 
-TIMEOUT_S = 30.0
-"""Seconds that a request may take."""
+PAGE = 250
+"""Items per page of a search."""
 
-BUSY = frozenset({408, 425, 429})
-"""HTTP codes below 500 that ask for patience."""
+MOST = 10_000
+"""Items that one search may find: a server whose pages have no end would never be done."""
 
-BEGINNING = 16384
-"""Bytes that GDAL asks for first."""
+PATIENCE = Retry(tries=5, first_wait_s=0.5, longest_wait_s=20.0)
+"""Of every single file of a catalogue and request to an API: a search of many pages would never end if one page that
+fails cost them all."""
 
 T = TypeVar("T")
 
@@ -84,8 +83,10 @@ def open_catalogue(href: str) -> Catalogue:
 def _searchable(href: str) -> Catalogue:
     import pystac_client
 
+    from geomeld.sources.search import PatientIO
+
     def opened() -> Catalogue:
-        client = pystac_client.Client.open(href, timeout=TIMEOUT_S)
+        client = pystac_client.Client.open(href, stac_io=PatientIO(PATIENCE))
         return Catalogue(href, client, {c.id: c for c in client.get_collections()}, client)
 
     return _guarded(href, opened)
@@ -185,8 +186,11 @@ def _searched(
     when = (start, end) if start and end else None
 
     def search() -> tuple[pystac.Item, ...]:
-        found = client.search(collections=[collection], intersects=shape, datetime=when)
-        read = (_dated(partial(_item, d, client)) for d in found.items_as_dicts())
+        asked = client.search(collections=[collection], intersects=shape, datetime=when, limit=PAGE, max_items=MOST)
+        found = {d.get("id"): d for d in asked.items_as_dicts()}  # a page may repeat what one before it held
+        if len(found) >= MOST:
+            raise SourceError(f"{href} finds {MOST} items of {collection} at one place: that is no proper answer.")
+        read = (_dated(partial(_item, d, client)) for d in found.values())
         return tuple(item for item in read if item is not None)
 
     return _guarded(href, search)
@@ -223,11 +227,6 @@ def _guarded(href: str, work: Callable[[], T]) -> T:
         if own is not None:
             raise own from None
         told = " / ".join(str(e) for e in chain(error))
-        status = getattr(error, "status_code", None)
-        passing = status is not None and (status >= 500 or status in BUSY)
-        names = " ".join(type(e).__name__ for e in chain(error))
-        if passing or "Timeout" in names or "ConnectionError" in names:
-            raise TransientError(f"The catalogue {href} did not answer: {told}. Try again later.") from error
         raise SourceError(f"The catalogue {href} cannot be read: {told}.") from error
 
 
@@ -240,40 +239,6 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _text(href: str) -> str:
     try:
-        return content(href).decode("utf-8")
+        return PATIENCE.call(lambda: content(href), href)[0].decode("utf-8")
     except UnicodeDecodeError:
         raise SourceError(f"{href} is no text; give the path or address of a STAC catalog.json.") from None
-
-
-def answers(href: str) -> bool:
-    """Whether the beginning of a file on the web comes as it was promised."""
-    try:
-        request = urllib.request.Request(href, headers={"Range": f"bytes=0-{BEGINNING - 1}"})
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-            promised = int(answer.headers.get("Content-Length") or 0)
-            return len(answer.read(BEGINNING)) >= min(promised, BEGINNING)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code < 500 and error.code not in BUSY
-    except (OSError, http.client.HTTPException):
-        return False
-
-
-def content(href: str) -> bytes:
-    """The bytes behind a path or an http(s) address. Raises SourceError and TransientError."""
-    if not href.startswith(("http://", "https://")):
-        try:
-            return Path(href).read_bytes()
-        except OSError as error:
-            raise SourceError(f"{href} cannot be read: {error.strerror}; check the catalogue's path.") from None
-    try:
-        with urllib.request.urlopen(href, timeout=TIMEOUT_S) as answer:
-            return bytes(answer.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            code = error.code
-        if code >= 500 or code in BUSY:
-            raise TransientError(f"{href} answered {code}; try again later.") from None
-        raise SourceError(f"{href} answered {code}; check the catalogue's address.") from None
-    except (OSError, http.client.HTTPException) as error:
-        raise TransientError(f"{href} did not answer: {getattr(error, 'reason', error)}. Try again later.") from None

@@ -1,10 +1,9 @@
 """StacSource: scenes and pixels from any STAC catalogue, on disk or on the web, behind the Source protocol."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pystac
@@ -18,13 +17,16 @@ from geomeld.core.grid import Grid
 from geomeld.core.modality import Modality, Resampling, Timing
 from geomeld.core.tile import Layer
 from geomeld.modalities import MODALITIES
-from geomeld.sources.asset import opened
+from geomeld.sources.asset import look
 from geomeld.sources.catalogue import acquired_of, footprint_of, items, open_catalogue, turned
 from geomeld.sources.combine import ORBIT_SUFFIX, View, combined, decoded
 from geomeld.sources.openstreetmap import OpenStreetMap
 from geomeld.sources.profiles import PROFILES, SCL_UNUSABLE, Profile, bands_of, offset_of
+from geomeld.sources.signing import Signing, signing_of
 from geomeld.sources.source import Feature, Scene
 from geomeld.sources.warp import onto, part_of, slope_onto
+
+T = TypeVar("T")
 
 MAP = "map"
 """Relation under which a catalogue links to its map extract."""
@@ -40,6 +42,9 @@ class StacSource:
     """OpenStreetMap extract or GeoParquet file of map features instead of the one that the catalogue links to; see
     OpenStreetMap."""
     name: str = "stac"
+    tokens: str | None = None
+    """Address of a service that hands out a token per collection for its files, `TOKENS/COLLECTION`; that of the
+    Planetary Computer is known. See Signing."""
 
     def modalities(self) -> frozenset[str]:
         """Modalities with a collection in the catalogue.
@@ -80,7 +85,7 @@ class StacSource:
         file that is not there or that its server refuses.
         """
         target = grid.at(modality.gsd)
-        return combined(modality, scenes, target, lambda scene: _view(modality, scene, target))
+        return combined(modality, scenes, target, lambda scene: _view(modality, scene, target, self._signing()))
 
     def features(self, grid: Grid) -> list[Feature] | None:
         """Map features that intersect the grid, sorted by feature_id; None where there is no map extract or it does not
@@ -94,9 +99,16 @@ class StacSource:
         name = _first(PROFILES[scene.modality].classification, scene.properties["assets"])
         if name is None:
             return None
-        with _opened(scene, name) as dataset:
-            codes, valid = onto(dataset, [1], grid.at(20.0), Resampling.NEAREST, _nodata(dataset, 0))
+        codes, valid = _looked(
+            scene,
+            name,
+            lambda dataset: onto(dataset, [1], grid.at(20.0), Resampling.NEAREST, _nodata(dataset, 0)),
+            self._signing(),
+        )
         return float((valid & ~np.isin(codes, SCL_UNUSABLE)).mean())
+
+    def _signing(self) -> Signing | None:
+        return signing_of(self.href, self.tokens)
 
 
 def scene_of(item: pystac.Item, profile: Profile, dated: bool, title: str, outline: BaseGeometry) -> Scene:
@@ -143,18 +155,19 @@ def _of_year(item: pystac.Item, profile: Profile) -> bool:
     return profile.year is None or acquired is None or acquired.year == profile.year
 
 
-def _view(modality: Modality, scene: Scene, target: Grid) -> View:
+def _view(modality: Modality, scene: Scene, target: Grid, signing: Signing | None) -> View:
     """(values, valid) of all bands of one scene on the target grid; bands that it lacks are invalid."""
     profile = PROFILES[modality.name]
     shape = (len(modality.bands), *target.shape)
     values, valid = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=bool)
     bands = bands_of(profile, modality, ORBIT_SUFFIX[scene.orbit])
     for name, members in _files(profile, bands, scene).items():
-        positions = [profile.position(plain) for plain in members]
-        with _opened(scene, name) as dataset:
+
+        def read(dataset: rasterio.DatasetReader, members: list[str] = members) -> None:
+            positions = [profile.position(plain) for plain in members]
             if dataset.count < max(positions):
                 missing = bands[members[positions.index(max(positions))]]
-                raise CorruptAsset(f"{_what(scene, name)} has {dataset.count} bands; {missing} should be one of them.")
+                raise CorruptAsset(f"it has {dataset.count} bands; {missing} should be one of them")
             nodata = _nodata(dataset, profile.nodata)
             at = [modality.bands.index(bands[plain]) for plain in members]
             values[at], valid[at] = onto(dataset, positions, target, modality.resampling, nodata)
@@ -163,6 +176,8 @@ def _view(modality: Modality, scene: Scene, target: Grid) -> View:
                 if native is not None:
                     i = [modality.bands.index(slope)]
                     values[i], valid[i] = slope_onto(native, target, modality.resampling)
+
+        _looked(scene, name, read, signing)
     return decoded(values, valid, modality, scene), valid
 
 
@@ -176,8 +191,8 @@ def _files(profile: Profile, bands: Mapping[str, str], scene: Scene) -> dict[str
     return files
 
 
-def _opened(scene: Scene, name: str) -> AbstractContextManager[rasterio.DatasetReader]:
-    return opened(scene.properties["assets"][name], _what(scene, name))
+def _looked(scene: Scene, name: str, work: Callable[[rasterio.DatasetReader], T], signing: Signing | None) -> T:
+    return look(scene.properties["assets"][name], _what(scene, name), work, signing, scene.properties["collection"])
 
 
 def _what(scene: Scene, asset: str) -> str:

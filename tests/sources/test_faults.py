@@ -10,7 +10,7 @@ import pystac
 import pytest
 import rasterio
 
-from geomeld.core.errors import CorruptAsset, SourceError, TransientError
+from geomeld.core.errors import AuthError, CorruptAsset, MissingAsset, SourceError, TransientError
 from geomeld.core.grid import Grid
 from geomeld.modalities import MODALITIES
 from geomeld.sources import asset
@@ -87,10 +87,10 @@ def elevation(tmp_path) -> Path:
 
 
 FAULTS = {
-    "refused": ({"status": 403}, SourceError, "Asset data of aster item one was refused .*data.tif.*403.*signed"),
-    "without a login": ({"status": 401}, SourceError, "was refused .*401"),
-    "absent": ({"status": 404}, SourceError, "is not there .*data.tif.*404.*leave its item out"),
-    "gone": ({"status": 410}, SourceError, "is not there"),
+    "refused": ({"status": 403}, AuthError, "Asset data of aster item one was refused .*data.tif.*403.*signed"),
+    "without a login": ({"status": 401}, AuthError, "was refused .*401"),
+    "absent": ({"status": 404}, MissingAsset, "is not there .*data.tif.*404.*leave its item out"),
+    "gone": ({"status": 410}, MissingAsset, "is not there"),
     "busy": ({"status": 429}, TransientError, "429.*Try again later"),
     "broken": ({"status": 503}, TransientError, "503.*Try again later"),
     "cut at once": ({"cut": 0}, TransientError, "did not come whole.*Try again later"),
