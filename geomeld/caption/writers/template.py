@@ -25,8 +25,8 @@ from geomeld.core.draw import below, draw_words
 FEWEST, MOST = 12, 26
 """Words of a caption: the published ones have 17 to 25."""
 FEW, SHORT = 3, 8
-"""Up to so many facts, and the words from which a caption of them is long enough: asked for more, all of them would have
-the few wordy frames."""
+"""Up to so many facts, and the words from which a caption of them is long enough: asked for more, all of them would
+have the few wordy frames."""
 TRIES = 6
 """Drafts per wanted candidate, at most."""
 
