@@ -13,7 +13,7 @@ class Options:
     """Describe a dataset, one of its tiles, a plan, anchors, a checkpoint or an index."""
 
     path: Annotated[Path, tyro.conf.Positional]
-    """Folder or file."""
+    """Folder or file; a dataset also by its address on a server."""
     tile: int | None = None
     """Id of one tile of a dataset."""
     caption: bool = False
@@ -27,7 +27,12 @@ def main(argv: list[str]) -> int:
     options = tyro.cli(Options, args=argv, prog="geomeld show")
     from geomeld.core.errors import UsageError
 
+    from geomeld.dataset.remote import address_of
+
     path = options.path
+    if address_of(path) is not None:
+        _show_dataset(options)
+        return 0
     if not path.exists():
         raise UsageError(f"There is no {path}.")
     if (path / "meta.json").exists():
@@ -75,10 +80,11 @@ def _show_dataset(options: Options) -> None:
     if tile_id not in dataset:
         raise UsageError(f"{options.path} has no tile {tile_id}; `geomeld show {options.path}` lists its tiles.")
     if options.caption:
-        from geomeld.caption.table import read_caption
+        from geomeld.caption.table import NAME, read_caption
         from geomeld.figures.captions import caption_text
 
-        record = read_caption(options.path, tile_id)
+        dataset.companion(NAME)
+        record = read_caption(dataset.path, tile_id)
         if record is None:
             raise UsageError(
                 f"Tile {tile_id} has no caption in {options.path}; captions.parquet lists those that have."
@@ -95,7 +101,7 @@ def _show_dataset(options: Options) -> None:
     elif options.tile is not None and not options.caption:
         _show_tile(dataset[tile_id])
     elif not options.caption:
-        print(f"{options.path}: {len(dataset)} tiles in {len(dataset.shards)} shards")
+        print(f"{dataset.address or options.path}: {len(dataset)} tiles in {len(dataset.shards)} shards")
         for i in dataset.tile_ids[:20]:
             facts = dataset.metadata(i)
             place = f"{facts['lat']:9.4f} {facts['long']:10.4f}  {facts['acquisition_date']}"

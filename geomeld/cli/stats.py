@@ -24,11 +24,14 @@ def main(argv: list[str]) -> int:
     """Run the verb."""
     options = tyro.cli(Options, args=argv, prog="geomeld stats")
     from geomeld.core.config import to_json
+    from geomeld.core.errors import UsageError
     from geomeld.dataset import BandStatistics, open_dataset
     from geomeld.figures.stats_page import write_stats_page
     from geomeld.modalities import MODALITIES
 
     dataset = open_dataset(options.dataset)
+    if dataset.address is not None and options.out is None:
+        raise UsageError(f"{dataset.address} cannot be written to; say where the report goes: --out report.html.")
     statistics = dataset.statistics()
     report = write_stats_page(dataset, options.out or options.dataset / "report.html")
     if options.json:

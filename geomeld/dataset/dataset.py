@@ -16,7 +16,7 @@ from geomeld.dataset.files import write_atomically
 from geomeld.dataset.index import Shard, digest, load_index, make_index
 from geomeld.dataset.manifest import Manifest
 from geomeld.dataset.packed import PACKED, PackedVolume
-from geomeld.dataset.remote import RemoteFile, address_of, remote_shards
+from geomeld.dataset.remote import RemoteFile, address_of, fetch, remote_shards
 from geomeld.dataset.shard import update_shard, write_shard
 from geomeld.dataset.volume import Ranges, TarVolume, Volume
 from geomeld.modalities import MODALITIES
@@ -99,6 +99,13 @@ class Dataset:
                 figures.save_statistics(self.path, stored)
         return stored
 
+    def companion(self, name: str) -> Path:
+        """A file beside the shards, such as captions.parquet; of a dataset on a server a copy, if it has one."""
+        path = self.path / name
+        if self.address is not None and not path.exists():
+            fetch(f"{self.address.rstrip('/')}/{name}", path)
+        return path
+
     def must_be_writable(self, what: str) -> None:
         """Raises DatasetError where `what` cannot be written into this dataset."""
         if self.address is not None:
@@ -140,7 +147,9 @@ def damage_of(shard: Shard) -> str:
     try:
         if shard.suffix == PACKED:
             return "; ".join(PackedVolume(shard, {}, Ranges()).damage())
-        if load_index(shard) != make_index(shard):
+        if isinstance(shard, RemoteFile):
+            load_index(shard)  # its server keeps it; the tiles themselves will be read
+        elif load_index(shard) != make_index(shard):
             return "its index does not fit it; delete the index, it will be made anew"
     except CorruptFile as error:
         return str(error)

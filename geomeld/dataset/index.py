@@ -1,17 +1,21 @@
 """The index beside a shard: where every member and every array starts, so that tiles are read by byte offset."""
 
 import hashlib
+import io
 import json
 import os
 import tarfile
-from dataclasses import dataclass
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from geomeld.core.errors import CorruptFile
 from geomeld.dataset.files import write_atomically
 from geomeld.dataset.members import HDF5, Array, Member, locate_arrays, tiles_in
-from geomeld.dataset.remote import RemoteFile
+from geomeld.dataset.remote import AT_ONCE, RemoteFile, fetch
+from geomeld.dataset.sample import METADATA
 
 __all__ = ["Array", "Member", "ShardIndex", "index_path", "load_index", "locate_arrays", "make_index", "save_index"]
 
@@ -52,7 +56,7 @@ def load_index(shard: Shard) -> ShardIndex:
                 return index
         except (ValueError, KeyError, TypeError, AttributeError, OSError):
             pass  # a damaged index is only a cache: make it anew
-    index = make_index(shard)
+    index = (_published_index(shard) if isinstance(shard, RemoteFile) else None) or make_index(shard)
     if os.access(stored.parent, os.W_OK):
         save_index(shard, index)
     return index
@@ -68,7 +72,7 @@ def make_index(shard: Shard) -> ShardIndex:
     described. Members that are damaged inside are noted as such. Raises CorruptFile where the tar is damaged."""
     sha256 = shard.sha256 if isinstance(shard, RemoteFile) else digest(shard)
     with shard.open("rb") as file:
-        members = tuple(tiles_in(file, str(shard), keep_documents=isinstance(shard, RemoteFile)))
+        members = tuple(_followed(file, shard) if isinstance(shard, RemoteFile) else tiles_in(file, str(shard)))
         size = file.seek(0, os.SEEK_END)
         if not members and (size < 2 * tarfile.BLOCKSIZE or size % tarfile.BLOCKSIZE):
             raise CorruptFile(f"Shard {shard} is no tar file. Delete it and build again.")
@@ -78,6 +82,39 @@ def make_index(shard: Shard) -> ShardIndex:
             last = members[-1].tile_id if members else "its start"
             raise CorruptFile(f"Shard {shard} is truncated after tile {last}. Delete it and build again.")
     return ShardIndex(size, sha256, members)
+
+
+def _followed(file: io.BufferedReader, shard: RemoteFile) -> Iterator[Member]:
+    """The tiles of a shard on a server, which is told how far it is from each to the next."""
+    last = None
+    for member in tiles_in(file, str(shard), far=True):
+        if last is not None:
+            file.raw.stride = member.offset - last.offset  # type: ignore[attr-defined]
+        yield member
+        last = member
+
+
+def _published_index(shard: RemoteFile) -> ShardIndex | None:
+    """The index that lies beside a shard on its server, with the metadata fetched that it does not hold; None where
+    there is none that fits."""
+    if not fetch(shard.companion(SUFFIX), index_path(shard)):
+        return None
+    try:
+        index = _from_json(json.loads(index_path(shard).read_text()))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    first = index.members[:1]
+    if index.size != shard.size or not all(_starts(shard.read(m.offset, tarfile.BLOCKSIZE), m.form) for m in first):
+        return None
+
+    def documented(member: Member) -> Member:
+        place = member.arrays.get(METADATA)
+        if member.problem or place is None or place.offset is None:
+            return member
+        return replace(member, document=shard.read(place.offset, place.nbytes).rstrip(b"\0").decode())
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return replace(index, members=tuple(pool.map(documented, index.members)))
 
 
 def digest(shard: Path) -> str:

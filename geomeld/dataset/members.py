@@ -58,8 +58,9 @@ class Member:
     """The metadata as text, kept where reading it again would cost a request to a server."""
 
 
-def tiles_in(file: BinaryIO, name: str, *, keep_documents: bool = False) -> Iterator[Member]:
-    """The tiles of an open tar, in order; one that is damaged inside comes with its `problem`.
+def tiles_in(file: BinaryIO, name: str, *, far: bool = False) -> Iterator[Member]:
+    """The tiles of an open tar, in order; one that is damaged inside comes with its `problem`. Those of a file that is
+    `far`, on a server, come with their metadata, and nothing is read of it that need not be.
 
     Only regular files are looked at, and only the last part of their names: links and paths lead nowhere. Raises
     CorruptFile where the tar itself is cut short or damaged; `name` names it.
@@ -71,9 +72,9 @@ def tiles_in(file: BinaryIO, name: str, *, keep_documents: bool = False) -> Iter
             for (key, is_hdf5), infos in groupby(files, lambda i: (_key(i)[0], _key(i)[1] == HDF5)):
                 for group in [[info] for info in infos] if is_hdf5 else [list(infos)]:
                     last = group[-1].name
-                    member = _hdf5_tile(file, key, group[0]) if is_hdf5 else _npy_tile(file, key, group)
+                    member = _hdf5_tile(file, key, group[0], far) if is_hdf5 else _npy_tile(file, key, group)
                     if member is not None:
-                        yield member if keep_documents else _without_document(member)
+                        yield member if far else _without_document(member)
     except NOT_TILES as error:
         raise CorruptFile(f"Shard {name} is damaged near {last}: {error}. Delete it and build again.") from None
 
@@ -90,9 +91,9 @@ def _key(info: tarfile.TarInfo) -> tuple[str, str]:
     return (key, field) if field == HDF5 or field.endswith(".npy") or field in DOCUMENTS else ("", "")
 
 
-def _hdf5_tile(file: BinaryIO, key: str, info: tarfile.TarInfo) -> Member:
+def _hdf5_tile(file: BinaryIO, key: str, info: tarfile.TarInfo, far: bool) -> Member:
     start, size = info.offset_data, info.size
-    window = _Window(file, start, size)
+    window = _Window(file, start, size, far)
     arrays, text, problem = {}, None, ""
     try:
         with h5py.File(window, "r") as sample:
@@ -178,8 +179,9 @@ def _identified(key: str, text: str | None) -> tuple[int, str]:
 class _Window(io.RawIOBase):
     """A part of a file, as a file of its own."""
 
-    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+    def __init__(self, file: BinaryIO, start: int, size: int, far: bool = False) -> None:
         self._file, self._start, self._size, self._at = file, start, size, 0
+        self._far = far
 
     def readable(self) -> bool:
         return True
@@ -203,7 +205,7 @@ class _Window(io.RawIOBase):
 
     def find(self, text: bytes) -> int | None:
         """Where the window holds these bytes; None where it does not, or where looking would fetch all of it."""
-        if getattr(self._file, "remote", False):
+        if self._far:
             return None
         self._file.seek(self._start)
         found = self._file.read(self._size).find(text)

@@ -5,6 +5,7 @@ import os
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -26,7 +27,9 @@ ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}(?!/)(.+)")
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 PAGE = 1 << 14
 """Bytes that are fetched at once while a shard is indexed: a tar header with the start of its HDF5 file."""
-PAGES_KEPT = 256
+PAGES_KEPT = 512
+AT_ONCE = 8
+"""Requests at the same time."""
 GAP = 1 << 16
 """Arrays that lie closer than this are fetched in one request."""
 RETRY = Retry(tries=5, first_wait_s=0.5, longest_wait_s=20.0)
@@ -38,7 +41,7 @@ def address_of(path: str | Path) -> str | None:
     `pathlib` folds the two slashes of an address into one: `https:/host` is read as `https://host`.
     """
     found = ADDRESS.fullmatch(str(path))
-    return f"{found[1]}://{found[2]}" if found and not Path(path).exists() else None
+    return f"{found[1]}://{found[2]}" if found else None
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,14 @@ class RemoteFile:
         """The whole file."""
         return self.read(0, self.size)
 
-    def open(self, mode: str = "rb") -> BinaryIO:
+    def open(self, mode: str = "rb") -> io.BufferedReader:
         """The file for reading here and there, page by page."""
-        return cast(BinaryIO, io.BufferedReader(_Pages(self), PAGE))
+        return io.BufferedReader(_Pages(self), PAGE)
+
+    def companion(self, ending: str) -> str:
+        """Address of a file beside it: its name with another ending."""
+        plain, mark, query = self.address.partition("?")
+        return plain.rpartition(".")[0] + ending + mark + query
 
     def spans(self, spans: Sequence[tuple[int, int]]) -> list[bytes]:
         """Several (offset, size) parts, neighbours in one request."""
@@ -113,13 +121,13 @@ def _neighbours(spans: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]
 
 
 class _Pages(io.RawIOBase):
-    """A remote file of which the pages last read are kept."""
-
-    remote = True
+    """A remote file of which the pages last read are kept, and those fetched that will be wanted next."""
 
     def __init__(self, file: RemoteFile) -> None:
         self._file, self._at = file, 0
         self._kept: OrderedDict[int, bytes] = OrderedDict()
+        self.stride = 0
+        """Bytes from one tile to the next, where that is known: the tiles of a shard are read at the same places."""
 
     def readable(self) -> bool:
         return True
@@ -143,8 +151,12 @@ class _Pages(io.RawIOBase):
 
     def _page(self, number: int) -> bytes:
         if number not in self._kept:
-            self._kept[number] = self._file.read(number * PAGE, PAGE)
-            if len(self._kept) > PAGES_KEPT:
+            ahead = range(1, AT_ONCE) if self.stride else ()
+            numbers = {number, *((number * PAGE + k * self.stride) // PAGE for k in ahead)} - self._kept.keys()
+            wanted = sorted(n for n in numbers if n * PAGE < self._file.size)
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                self._kept |= zip(wanted, pool.map(lambda n: self._file.read(n * PAGE, PAGE), wanted), strict=True)
+            while len(self._kept) > PAGES_KEPT:
                 self._kept.popitem(last=False)
         return self._kept[number]
 
@@ -164,7 +176,10 @@ def remote_shards(address: str) -> tuple[Path, list[RemoteFile]]:
     elif "*" in address:
         names = [name for pattern in names for name in _globbed(pattern)]
     if not names:
-        raise DatasetError(f"{address} holds no shards (*.tar or *.packed); name its folder, or the shards themselves.")
+        raise DatasetError(
+            f"{address} holds no shards (*.tar or *.packed) that may be seen; name its folder or the shards themselves, "
+            "and log in if it is private (HF_TOKEN)."
+        )
     return folder, [_remote_file(name, folder) for name in names]
 
 
