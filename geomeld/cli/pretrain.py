@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,15 +45,27 @@ def main(argv: list[str]) -> int:
             f"Pretraining needs torch ({error}); install it with: pip install 'geomeld[train]'"
         ) from None
     from geomeld.pretrain.config import PretrainConfig
+    from geomeld.pretrain.objectives import Objective
     from geomeld.pretrain.watch import WatchConfig
 
+    @dataclass(frozen=True)
+    class Fields(PretrainConfig):
+        """The recipe's fields, but for its objectives, which have options by their names."""
+
+        objectives: Annotated[tuple[Objective, ...], tyro.conf.Suppress] = ()
+
     name, rest = _recipe(argv, RECIPES)
+    default = RECIPES[name]()
+    named = {type(o).__name__.lower(): o for o in default.objectives}
+    Objectives = make_dataclass("Objectives", [(n, type(o), o) for n, o in named.items()], frozen=True)
 
     def run(
         where: Annotated[Where, tyro.conf.arg(name="")],
-        recipe: Annotated[PretrainConfig, tyro.conf.arg(name="")] = RECIPES[name](),
+        fields: Annotated[Fields, tyro.conf.arg(name="")] = Fields(**vars(default)),
+        objectives: Objectives = Objectives(),  # type: ignore[valid-type]
         watch: Annotated[WatchConfig, tyro.conf.arg(name="")] = WatchConfig(),
     ) -> int:
+        recipe = PretrainConfig(**vars(fields) | {"objectives": tuple(vars(objectives).values())})
         dataset = _dataset(where)
         if where.dry_run:
             return _dry_run(recipe, dataset, where)
