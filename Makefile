@@ -14,7 +14,7 @@ UV = $(shell command -v uv 2>/dev/null || { test -x $(UV_HOME)/bin/uv && echo $(
 PYTHON = $(shell for p in python3.12 "$$HOME"/.pyenv/versions/3.12*/bin/python3.12 python3.13 python3.11 python3; do \
   "$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 
-.PHONY: help install demo test check format docs bench clean
+.PHONY: help install services demo test check format docs bench clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,15 @@ else
 	$(BIN)/python -m compileall -q $(VENV)/lib || true
 endif
 	@touch $(STAMP)
+
+# Servers that some tests run against; where they cannot be had those tests are skipped, and say so.
+SERVICES := postgresql-15 postgresql-15-postgis-3 nginx-light gdal-bin
+services:  ## PostgreSQL with PostGIS, nginx and GDAL's programs, from Debian, as root
+	@if dpkg -s $(SERVICES) >/dev/null 2>&1; then true; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SERVICES) \
+	    >/dev/null; } || echo "$(SERVICES) could not be installed: the tests that need them will be skipped." >&2; \
+	else echo "The tests that need $(SERVICES) will be skipped: installing them takes root on Debian." >&2; fi
 
 demo: $(STAMP)  ## the whole flow on the simulated Earth, to runs/demo/report.html
 	$(BIN)/geomeld demo --out runs/demo

@@ -50,6 +50,7 @@ API = """
       proxy_pass {address};
       proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-Proto http;
+      proxy_set_header X-Forwarded-Port {port};
     }}
     location @patience {{ add_header Retry-After 1 always; return 429; }}
 """
@@ -108,7 +109,7 @@ def nginx(folder: Path, *, api: str | None = None, per_second: int | None = None
             port=port,
             secret=secret,
             rate=rate,
-            api="" if api is None else API.format(address=api, limit=limit),
+            api="" if api is None else API.format(address=api, limit=limit, port=port),
         )
         (private / "nginx.conf").write_text(text)
         words = [command, "-p", str(private), "-c", str(private / "nginx.conf"), "-e", str(private / "errors.txt")]

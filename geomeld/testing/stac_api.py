@@ -66,7 +66,7 @@ def stac_api() -> Iterator[StacApi]:
             Migrate(connection).run_migration()
         port = free_port()
         command = [sys.executable, "-m", "uvicorn", "stac_fastapi.pgstac.app:create_app", "--factory"]
-        command += ["--host", "127.0.0.1", "--port", str(port), "--no-access-log", "--proxy-headers"]
+        command += ["--host", "127.0.0.1", "--port", str(port), "--no-access-log"]
         environment = {
             "PGHOST": "127.0.0.1",
             "PGPORT": str(database),
