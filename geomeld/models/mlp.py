@@ -98,14 +98,14 @@ class _FusedMlp(torch.autograd.Function):
             h_, g_, y_, e_ = h[one], g[: len(at)], y[: len(at)], e[: len(at)]
             torch.ops.aten.gelu.out(h_, out=g_)
             torch.addcmul(b, g_, a[one], out=y_)
-            d_w2.addmm_(_rows(out, at).t(), y_.flatten(0, 1))
+            torch.addmm(d_w2, _rows(out, at).t(), y_.flatten(0, 1), out=d_w2)
             torch.mm(_rows(out, at), w2, out=e_.view(-1, len(w)))
             q[one] = torch.mul(e_, g_, out=y_).sum(dim=1, keepdim=True)
             e_.mul_(a[one]).addcmul_(g_, _over_norm(q[one] * w, n[one], m[one]))
             torch.ops.aten.gelu_backward.grad_input(e_, h_, grad_input=e_)
             wide = e_.flatten(0, 1)
             torch.mm(wide, w1, out=_rows(d_x, at))
-            d_w1.addmm_(wide.t(), _rows(x, at))
+            torch.addmm(d_w1, wide.t(), _rows(x, at), out=d_w1)
             d_b1 += wide.sum(dim=0)
         d_b2 = out.flatten(0, 1).sum(dim=0)
         return d_x, d_w1, d_b1, (q * (n / m)).sum(dim=(0, 1)), d_b2 @ w2, d_w2, d_b2, None
