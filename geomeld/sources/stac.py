@@ -122,6 +122,8 @@ def scene_of(item: pystac.Item, profile: Profile, dated: bool, title: str, outli
         offset, reason = offset_of(item, wanted)
         properties |= {"baseline": given.get("s2:processing_baseline"), "offset": offset}
         remarks.insert(0, reason)
+    if "sar:instrument_mode" in given:
+        properties["mode"] = given["sar:instrument_mode"]
     cloud = given.get("eo:cloud_cover")
     return Scene(
         scene_id=item.id,
