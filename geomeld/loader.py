@@ -28,6 +28,10 @@ class Readable(Protocol):
     def tile_ids(self) -> Sequence[int]:
         """Every tile, in index order."""
 
+    @property
+    def damaged(self) -> Mapping[int, str]:
+        """Tiles that were left out because they cannot be read, with the reason."""
+
     def read(self, tile_id: int, names: Sequence[str] | None = None) -> Tile:
         """One tile with only the named layers."""
 
@@ -125,7 +129,7 @@ class Loader:
     pin: bool = False
     """Put batches into page-locked memory, from which copies to a GPU overlap with its work."""
     skipped: dict[int, str] = field(default_factory=dict)
-    """Tiles of this rank that could not be read, with the reason."""
+    """Tiles of this rank that could not be read, with the reason; on rank 0 also those that the dataset left out."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.ranks:
@@ -138,6 +142,8 @@ class Loader:
                 f"A batch of {tiles} tiles cannot be shared by {self.ranks} ranks; give a larger batch_size or more "
                 "tiles, or start fewer processes."
             )
+        if self.rank == 0:
+            self.skipped.update(self.dataset.damaged)
         self._orders: dict[int, list[int]] = {}
 
     @property

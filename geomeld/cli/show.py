@@ -26,7 +26,6 @@ def main(argv: list[str]) -> int:
     """Run the verb."""
     options = tyro.cli(Options, args=argv, prog="geomeld show")
     from geomeld.core.errors import UsageError
-
     from geomeld.dataset.remote import address_of
 
     path = options.path

@@ -98,8 +98,8 @@ def _hdf5_tile(file: BinaryIO, key: str, info: tarfile.TarInfo, far: bool) -> Me
     try:
         with h5py.File(window, "r") as sample:
             arrays = {n: a for n, d in sample.items() if (a := located(d, start)) is not None}
-            stored = sample[METADATA][()]
-            text = stored.decode() if isinstance(stored, bytes) else str(np.asarray(stored).item())
+            stored = np.asarray(sample[METADATA][()]).item()
+            text = stored.decode() if isinstance(stored, bytes) else str(stored)
         if arrays[METADATA].offset is None and (found := window.find(text.encode())) is not None:
             # A string of variable length lies in a heap of the file: whole, wherever these very bytes are.
             arrays[METADATA] = Array(start + found, f"|S{len(text.encode())}", ())
