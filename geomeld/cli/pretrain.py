@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, make_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,28 +44,17 @@ def main(argv: list[str]) -> int:
         raise MissingExtra(
             f"Pretraining needs torch ({error}); install it with: pip install 'geomeld[train]'"
         ) from None
+    from geomeld.cli.objectives import REGISTRY
     from geomeld.pretrain.config import PretrainConfig
-    from geomeld.pretrain.objectives import Objective
     from geomeld.pretrain.watch import WatchConfig
 
-    @dataclass(frozen=True)
-    class Fields(PretrainConfig):
-        """The recipe's fields, but for its objectives, which have options by their names."""
-
-        objectives: Annotated[tuple[Objective, ...], tyro.conf.Suppress] = ()
-
     name, rest = _recipe(argv, RECIPES)
-    default = RECIPES[name]()
-    named = {type(o).__name__.lower(): o for o in default.objectives}
-    Objectives = make_dataclass("Objectives", [(n, type(o), o) for n, o in named.items()], frozen=True)
 
     def run(
         where: Annotated[Where, tyro.conf.arg(name="")],
-        fields: Annotated[Fields, tyro.conf.arg(name="")] = Fields(**vars(default)),
-        objectives: Objectives = Objectives(),  # type: ignore[valid-type]
+        recipe: Annotated[PretrainConfig, tyro.conf.arg(name="")] = RECIPES[name](),
         watch: Annotated[WatchConfig, tyro.conf.arg(name="")] = WatchConfig(),
     ) -> int:
-        recipe = PretrainConfig(**vars(fields) | {"objectives": tuple(vars(objectives).values())})
         dataset = _dataset(where)
         if where.dry_run:
             return _dry_run(recipe, dataset, where)
@@ -73,7 +62,8 @@ def main(argv: list[str]) -> int:
 
     text = f"Train GeoMeld-FM by a recipe ({DEFAULT} if none is named); any of its fields is an option.\n\nrecipes:\n"
     text += "\n".join(f"  {n:<12} {_first_line(r)}" for n, r in RECIPES.items())
-    return tyro.cli(run, args=rest, prog=f"geomeld pretrain {name}", description=text)
+    with REGISTRY:
+        return tyro.cli(run, args=rest, prog=f"geomeld pretrain {name}", description=text)
 
 
 def _recipe(argv: list[str], recipes: Mapping[str, Any]) -> tuple[str, list[str]]:

@@ -17,7 +17,7 @@ def demo() -> PretrainConfig:
     few neighbours).
 
     Command: `geomeld pretrain demo DATASET`.
-    Cost: 7.5 M parameters, about 0.7 GFLOP per sample; 192 tiles and 12 epochs take some two minutes on two cores.
+    Cost: 7.5 M parameters, 2.7 GFLOP per sample; 192 tiles and 12 epochs take some two minutes on two cores.
     Result: measured, in docs/results.md, section "The demo".
     """
     return PretrainConfig(
@@ -100,9 +100,9 @@ def mp_mae_itc() -> PretrainConfig:
 
 
 def mmearth() -> PretrainConfig:
-    """MMEarth's protocol on GeoMeld's targets: squared errors, 60 % hidden, Sentinel-2 in units of its patches,
-    learned weights of the terms, atto, 112 pixels, 200 epochs at a base rate of 1.5e-4 per 256 samples.
+    """MMEarth's protocol on GeoMeld's targets: squared errors, 60 % hidden, learned weights of the terms.
 
+    Sentinel-2 in units of its patches, atto, crops of 112 pixels, 200 epochs of which 40 warm up, 1.5e-4 per 256 samples.
     Its encoder's stem, its single decoder shared by all targets, its image-level targets (climate, place, date) and its
     faults with missing data are not copied: this is its recipe, not its model.
 
