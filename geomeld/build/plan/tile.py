@@ -31,7 +31,7 @@ MODE = "IW"
 def plan_tile(anchor: Anchor, source: Source, config: BuildConfig) -> PlanRow:
     """Choose the scenes of one anchor (paper 3.4): the photograph fixes the reference date where there is one, the
     reference modality is the clear scene nearest to that date, the others lie around its acquisition."""
-    place = _Place(anchor, source, config)
+    place = Place(anchor, source, config)
     scenes: dict[str, tuple[Scene, ...]] = {}
     days: dict[str, float] = {}
     date = anchor.reference_date
@@ -57,16 +57,18 @@ def plan_tile(anchor: Anchor, source: Source, config: BuildConfig) -> PlanRow:
     return PlanRow(anchor, scenes, days, stage)
 
 
-class _Place:
+class Place:
     """One anchor, its square, and what a source has there."""
 
     def __init__(self, anchor: Anchor, source: Source, config: BuildConfig) -> None:
+        """Raises AnchorError outside UTM."""
         self._anchor, self._source, self._config = anchor, source, config
         self._grid = Grid.centred_on(anchor.lon, anchor.lat)
         self._outline = Polygon(self._grid.padded(MARGIN_M).footprint())
         self._there = source.modalities()
 
     def served(self, *timings: Timing) -> list[Modality]:
+        """Modalities of the source, by how their scenes are chosen."""
         return [m for t in timings for n, m in MODALITIES.items() if m.timing is t and n in self._there]
 
     def photograph(self, modality: Modality) -> tuple[Scene, ...]:
