@@ -1,12 +1,13 @@
 """FakeSource: every modality from fake layers, with switches for what can go wrong."""
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shapely.geometry import Polygon
 
-from geomeld.core.errors import CorruptAsset
+from geomeld.core.errors import AuthError, CorruptAsset, TransientError
 from geomeld.core.grid import Grid
 from geomeld.core.modality import Modality, Timing
 from geomeld.core.tile import Layer
@@ -25,6 +26,13 @@ class FakeSource:
     """Reading a tile south of this latitude raises CorruptAsset."""
     empty_north_of: float = 91.0
     """There are no scenes north of this latitude."""
+    withheld: int = 0
+    """Every read of a tile in the northern hemisphere fails so many times before it succeeds; in each process, for each
+    `name`."""
+    refused_north_of: float = 91.0
+    """Radar north of this latitude is refused, always."""
+    odd_north_of: float = 91.0
+    """Reading a tile north of this latitude raises what no source should."""
 
     def modalities(self) -> frozenset[str]:
         """What it was told to serve."""
@@ -49,8 +57,7 @@ class FakeSource:
 
     def read(self, modality: Modality, scenes: Sequence[Scene], grid: Grid) -> Layer | None:
         """Smooth random pixels that belong to the place."""
-        if grid.centre[1] < self.corrupt_south_of:
-            raise CorruptAsset(f"{scenes[0].scene_id} of {modality.name} is truncated")
+        self._fail(modality, scenes[0], grid)
         layer = fake_layer(modality, grid, int(grid.left) * 100_000 + int(grid.top) % 100_000)
         times = tuple(s.acquired for s in scenes if s.acquired)
         return Layer(layer.values, layer.valid, layer.bands, times, "fake", tuple(s.scene_id for s in scenes))
@@ -58,3 +65,21 @@ class FakeSource:
     def features(self, grid: Grid) -> list[Feature] | None:
         """No map."""
         return None
+
+    def _fail(self, modality: Modality, scene: Scene, grid: Grid) -> None:
+        what, lat = f"{scene.scene_id} of {modality.name}", grid.centre[1]
+        if lat < self.corrupt_south_of:
+            raise CorruptAsset(f"{what} is truncated")
+        if lat > self.odd_north_of:
+            raise ValueError("odd")
+        if lat > self.refused_north_of and modality.name == "sentinel1":
+            raise AuthError(f"{what} was refused")
+        if lat > 0 and self.withheld:
+            key = f"{what} {grid} for {self.name}"
+            _failed[key] += 1
+            if _failed[key] <= self.withheld:
+                raise TransientError(f"{what} did not come")
+
+
+_failed: Counter[str] = Counter()
+"""How often each read of this process was asked for while reads were withheld."""
