@@ -85,7 +85,14 @@ class _Shelf:
 
 
 _shelf = _Shelf()
-atexit.register(_shelf.clear)
+
+
+def close_files() -> None:
+    """Close the files that this process keeps open for the next tile."""
+    _shelf.clear()
+
+
+atexit.register(close_files)
 os.register_at_fork(after_in_child=lambda: _shelf.__init__())  # type: ignore[misc]  # positions in files are shared
 
 
