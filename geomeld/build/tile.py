@@ -23,6 +23,8 @@ def build_tile(row: PlanRow, source: Source, read: Read | None = None, features:
     """
     read, features = read or source.read, features or source.features
     grid = Grid.centred_on(row.anchor.lon, row.anchor.lat)
+    if expect := getattr(source, "expect", None):
+        expect(row.scenes, grid)
     layers = {}
     for name, modality in MODALITIES.items():
         if not row.scenes.get(name):
