@@ -28,8 +28,8 @@ class Options:
     sample: int | None = None
     """Number of places to draw on the simulated Earth instead."""
     source: str = "simulated"
-    """simulated, simulated:SEED or stac:PATH-OR-URL of a STAC catalogue or API; with a map of your own
-    stac:PATH-OR-URL,osm=EXTRACT (.osm.pbf)."""
+    """simulated, simulated:SEED, stac:PATH-OR-URL of a STAC catalogue or API, or ee:PROJECT of Earth Engine; after it, if
+    wanted, a map and static products from elsewhere: stac:URL,osm=EXTRACT.osm.pbf,worldcover-2020=FOLDER."""
     workers: int = 0
     """Processes; 0 takes one per core."""
     engine: Literal["processes", "ray"] = "processes"
@@ -39,6 +39,8 @@ class Options:
     """Say how far the build in --out has come, and what failed and why; nothing is built."""
     retry_failed: bool = False
     """Try the tiles that failed in an earlier run again, whatever the reason."""
+    yes: bool = False
+    """Go on without asking where a service counts what is asked of it (Earth Engine)."""
     json: bool = False
     """Print the summary as JSON."""
     config: tyro.conf.OmitArgPrefixes[BuildConfig] = field(default_factory=BuildConfig)
@@ -51,11 +53,13 @@ def main(argv: list[str]) -> int:
     if options.status:
         return _tell(options)
     from geomeld.build.run import build
+    from geomeld.cli.budget import agree
     from geomeld.core.config import to_json
     from geomeld.sources import open_source
 
     source = open_source(options.source)
     places = _places(options, earth=getattr(source, "seed", None))
+    agree(source, len(places), options.yes)
     manifest = build(
         places,
         source,

@@ -55,5 +55,6 @@ def _main(words: str) -> Source:
     if kind == "ee" and rest:
         from geomeld.sources.earth_engine import EarthEngineSource
 
-        return EarthEngineSource(rest)
+        project, _, url = rest.partition("@")  # another endpoint than the usual one
+        return EarthEngineSource(project, url) if url else EarthEngineSource(project)
     raise UsageError(f"Unknown source {words!r}; use {FORMS}.")

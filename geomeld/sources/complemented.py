@@ -74,6 +74,11 @@ class Complemented:
             elsewhere = {TILINGS[m.product].modality for m in self.mosaics}
             expect({name: chosen for name, chosen in scenes.items() if name not in elsewhere}, grid)
 
+    def budget(self, tiles: int) -> str | None:
+        """What a build will ask of a service that counts, in words; None where nobody counts."""
+        budget = getattr(self.main, "budget", None)
+        return budget(tiles) if budget else None
+
     def _provider(self, modality: Modality) -> Source:
         mosaics = (m for m in self.mosaics if TILINGS[m.product].modality == modality.name)
         return next(mosaics, self.main)
