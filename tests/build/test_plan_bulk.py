@@ -353,7 +353,7 @@ def test_outlines_lie_to_tiles_as_geos_says() -> None:
         quad = np.array([[0, 0], [1, 0], [1, 1], [0, 1.0]]) * rng.choice([1.0, rng.uniform(0.05, 1)])
         quad += np.round(rng.integers(-2, 2, 2)) if rng.random() < 0.2 else rng.uniform(-1, 1, 2)
         o = Outlines.of(np.array([shape], object))
-        got = lies(o.points, o.rings, o.parts, o.boxes, 0, quad + [360, 0], 360.0)
+        got = lies(o.points, o.rings, o.parts, o.boxes, 0, quad + np.array([360.0, 0.0]), 360.0)
         tile = Polygon(quad)
         assert got == (2 if shape.covers(tile) else 1 if shape.intersects(tile) else 0), (shape.wkt, quad)
         seen[got] += 1
