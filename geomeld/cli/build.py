@@ -28,8 +28,8 @@ class Options:
     sample: int | None = None
     """Number of places to draw on the simulated Earth instead."""
     source: str = "simulated"
-    """simulated, simulated:SEED, stac:PATH-OR-URL of a STAC catalogue or API, or ee:PROJECT of Earth Engine; after it, if
-    wanted, a map and static products from elsewhere: stac:URL,osm=EXTRACT.osm.pbf,worldcover-2020=FOLDER."""
+    """simulated, simulated:SEED, stac:PATH-OR-URL of a STAC catalogue or API, or ee:PROJECT of Earth Engine; after it,
+    if wanted, a map and static products from elsewhere: stac:URL,osm=EXTRACT.osm.pbf,worldcover-2020=FOLDER."""
     workers: int = 0
     """Processes; 0 takes one per core."""
     engine: Literal["processes", "ray"] = "processes"
