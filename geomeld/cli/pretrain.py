@@ -114,12 +114,15 @@ def _train(recipe: "PretrainConfig", watch: Any, dataset: str, out: Path, where:
     from geomeld.core.config import to_json
     from geomeld.dataset import open_dataset
     from geomeld.pretrain.loop import pretrain
+    from geomeld.pretrain.ranks import is_first
     from geomeld.pretrain.watch import Watch
 
     opened = open_dataset(dataset)
     evaluate = _evaluation(recipe, opened) if watch.evaluate_every else None
     onlooker = Watch(watch, recipe, opened, out, evaluate)
     summary = pretrain(recipe, opened, out, device=where.device, watch=onlooker)
+    if not is_first():
+        return 0
     print(json.dumps(to_json(summary)) if where.json else _said(summary, out))
     if summary.skipped and not where.json:
         print(f"{summary.skipped} tiles could not be read and were left out", file=sys.stderr)

@@ -120,6 +120,11 @@ def as_one(values: Mapping[str, Tensor], change: Callable[[Tensor], Tensor]) -> 
     return {name: part.view(v.shape) for (name, v), part in zip(values.items(), parts, strict=True)}
 
 
+def is_first() -> bool:
+    """Whether this process is the one of its run that writes and speaks."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextmanager
 def ranks(device: str) -> Iterator[Ranks]:
     """Join the run that torchrun started this process for (WORLD_SIZE, RANK, LOCAL_RANK), if it did.
