@@ -22,6 +22,9 @@ from geomeld.sources.catalogue import chain
 from geomeld.sources.signing import Signing
 from geomeld.sources.web import fault_of, is_remote, shown
 
+DRIVERS = ("GTiff", "JP2OpenJPEG", "HFA", "SRTMHGT")
+"""Formats that are opened. Others, such as VRT, could name further files of this machine for a stranger's catalogue."""
+
 HTTP = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_HTTP_TIMEOUT": "60",
@@ -108,8 +111,6 @@ def opened(href: str, what: str) -> Iterator[rasterio.DatasetReader]:
         with rasterio.Env(**HTTP):
             dataset = _shelf.take(key) or _open(href)
             try:
-                if dataset.crs is None or dataset.transform.is_identity:
-                    raise CorruptAsset("it does not say where its pixels lie")
                 yield dataset
             except BaseException:
                 dataset.close()
@@ -167,10 +168,20 @@ def _open(href: str) -> rasterio.DatasetReader:
             dataset = rasterio.open(href)
     finally:
         log.removeHandler(lost)
-    if lost.told:
+    fault = lost.told or _unfit(dataset)
+    if fault:
         dataset.close()
-        raise CorruptAsset(lost.told)
+        raise CorruptAsset(fault)
     return dataset
+
+
+def _unfit(dataset: rasterio.DatasetReader) -> str:
+    """Why a file that GDAL can open is none to read; empty where it is."""
+    if dataset.driver not in DRIVERS:
+        return f"it is a file of GDAL's {dataset.driver}; {', '.join(DRIVERS)} are read"
+    if dataset.crs is None or dataset.transform.is_identity:
+        return "it does not say where its pixels lie"
+    return ""
 
 
 class _Lost(logging.Handler):

@@ -15,6 +15,7 @@ from shapely.geometry.base import BaseGeometry
 
 from geomeld.core.errors import SourceError
 from geomeld.core.retry import Retry
+from geomeld.sources.item import UnusableItem, acquired_of, footprint_of, usable
 from geomeld.sources.web import content
 
 PAGE = 250
@@ -26,6 +27,8 @@ MOST = 10_000
 PATIENCE = Retry(tries=5, first_wait_s=0.5, longest_wait_s=20.0)
 """Of every single file of a catalogue and request to an API: a search of many pages would never end if one page that
 fails cost them all."""
+
+GLOBE = shapely.box(-180.0, -90.0, 180.0, 90.0)
 
 T = TypeVar("T")
 
@@ -53,7 +56,7 @@ class _Reader(DefaultStacIO):
         return _text(href)
 
     def stac_object_from_dict(self, d: dict[str, Any], *given: Any, **named: Any) -> pystac.STACObject:
-        return super().stac_object_from_dict(_with_period(d), *given, **named)
+        return super().stac_object_from_dict(usable(d), *given, **named)
 
 
 @lru_cache(maxsize=8)
@@ -124,29 +127,25 @@ def _static(href: str, collection: str) -> tuple[list[pystac.Item], shapely.STRt
 
 
 def _read_items(container: pystac.Catalog) -> Iterator[pystac.Item]:
-    """Every item below a catalogue; those without a time are left out, with a warning."""
+    """Every item below a catalogue; those that cannot be used are left out, with a warning."""
     for link in container.get_item_links():
-        item = _dated(partial(_linked, link, container.get_root()))
+        item = _used(partial(_linked, link, container.get_root()))
         if isinstance(item, pystac.Item):
             yield item
     for child in container.get_children():
         yield from _read_items(child)
 
 
-class _Undated(SourceError):
-    """An item states no time at all."""
-
-
-def _dated(read: Callable[[], T]) -> T | None:
-    """What was read; None, with a warning, where it is an item without a time."""
+def _used(read: Callable[[], T]) -> T | None:
+    """What was read; None, with a warning, where it is an item that cannot be used."""
     try:
         return read()
     except Exception as error:
         # pystac puts its own error over that of the reader.
-        undated = next((e for e in chain(error) if isinstance(e, _Undated)), None)
-        if undated is None:
+        unusable = next((e for e in chain(error) if isinstance(e, UnusableItem)), None)
+        if unusable is None:
             raise
-        warnings.warn(str(undated), stacklevel=2)
+        warnings.warn(str(unusable), stacklevel=2)
         return None
 
 
@@ -155,23 +154,7 @@ def _linked(link: pystac.Link, root: pystac.Catalog | None) -> object:
 
 
 def _item(found: dict[str, Any], client: Any) -> pystac.Item:
-    return pystac.Item.from_dict(_with_period(found), root=client, preserve_dict=False)
-
-
-def _with_period(found: dict[str, Any]) -> dict[str, Any]:
-    """The JSON of a STAC object; an item that states a time only in part gets the other end of its period. Raises
-    _Undated for one that states none."""
-    given = found.get("properties") or {}
-    ends = [given.get("start_datetime"), given.get("end_datetime")]
-    if found.get("type") != "Feature" or given.get("datetime") or all(ends):
-        return found
-    known = ends[0] or ends[1]
-    if not known:
-        raise _Undated(
-            f"Item {found.get('id')} of {found.get('collection')} has neither a datetime nor a start_datetime and is "
-            "left out; add one to use it."
-        )
-    return found | {"properties": given | {"start_datetime": known, "end_datetime": known}}
+    return pystac.Item.from_dict(usable(found), root=client, preserve_dict=False)
 
 
 @lru_cache(maxsize=4096)
@@ -179,10 +162,8 @@ def _searched(
     href: str, collection: str, outline: bytes, start: dt.datetime | None, end: dt.datetime | None
 ) -> tuple[pystac.Item, ...]:
     client = open_catalogue(href).client
-    shape = shapely.from_wkb(outline)
-    # The API knows no longitudes beyond 180: the centre decides.
-    turns = round(shape.centroid.x / 360.0)
-    shape = shapely.affinity.translate(shape, -360.0 * turns)
+    # An API knows no longitudes beyond 180: an outline across the antimeridian is asked for in two parts.
+    shape = shapely.union_all([part.intersection(GLOBE) for part in turned(shapely.from_wkb(outline))])
     when = (start, end) if start and end else None
 
     def search() -> tuple[pystac.Item, ...]:
@@ -190,7 +171,7 @@ def _searched(
         found = {d.get("id"): d for d in asked.items_as_dicts()}  # a page may repeat what one before it held
         if len(found) >= MOST:
             raise SourceError(f"{href} finds {MOST} items of {collection} at one place: that is no proper answer.")
-        read = (_dated(partial(_item, d, client)) for d in found.values())
+        read = (_used(partial(_item, d, client)) for d in found.values())
         return tuple(item for item in read if item is not None)
 
     return _guarded(href, search)
@@ -201,20 +182,6 @@ def _in_time(item: pystac.Item, start: dt.datetime | None, end: dt.datetime | No
     if acquired is None:
         return True
     return (start is None or acquired >= start) and (end is None or acquired < end)
-
-
-def footprint_of(item: pystac.Item) -> BaseGeometry:
-    """Outline of an item in degrees. Raises SourceError where it is no geometry."""
-    try:
-        return shapely.geometry.shape(item.geometry or {})
-    except (shapely.errors.ShapelyError, ValueError, TypeError, AttributeError) as error:
-        raise SourceError(f"Item {item.id} of {item.collection_id} has no proper footprint: {error}.") from None
-
-
-def acquired_of(item: pystac.Item) -> dt.datetime | None:
-    """Acquisition time in UTC: the item's datetime, else the start of its period."""
-    moment = item.datetime or item.common_metadata.start_datetime
-    return moment.astimezone(dt.UTC) if moment else None
 
 
 def _guarded(href: str, work: Callable[[], T]) -> T:

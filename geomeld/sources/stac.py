@@ -18,13 +18,14 @@ from geomeld.core.modality import Modality, Resampling, Timing
 from geomeld.core.tile import Layer
 from geomeld.modalities import MODALITIES
 from geomeld.sources.asset import look
-from geomeld.sources.catalogue import acquired_of, footprint_of, items, open_catalogue, turned
+from geomeld.sources.catalogue import items, open_catalogue, turned
 from geomeld.sources.combine import ORBIT_SUFFIX, View, combined, decoded
+from geomeld.sources.item import acquired_of, footprint_of
 from geomeld.sources.openstreetmap import OpenStreetMap
 from geomeld.sources.profiles import PROFILES, SCL_UNUSABLE, Profile, bands_of, offset_of
 from geomeld.sources.signing import Signing, signing_of
 from geomeld.sources.source import Feature, Scene
-from geomeld.sources.warp import onto, part_of, slope_onto
+from geomeld.sources.warp import meets, onto, part_of, slope_onto
 
 T = TypeVar("T")
 
@@ -173,6 +174,8 @@ def _view(modality: Modality, scene: Scene, target: Grid, signing: Signing | Non
             nodata = _nodata(dataset, profile.nodata)
             at = [modality.bands.index(bands[plain]) for plain in members]
             values[at], valid[at] = onto(dataset, positions, target, modality.resampling, nodata)
+            if not valid[at].any():
+                _refuse_elsewhere(dataset, scene, target)
             for slope in (s for s, origin in profile.derived.items() if origin in members):
                 native = part_of(dataset, profile.position(profile.derived[slope]), target, nodata)
                 if native is not None:
@@ -181,6 +184,16 @@ def _view(modality: Modality, scene: Scene, target: Grid, signing: Signing | Non
 
         _looked(scene, name, read, signing)
     return decoded(values, valid, modality, scene), valid
+
+
+def _refuse_elsewhere(dataset: rasterio.DatasetReader, scene: Scene, target: Grid) -> None:
+    """Raise CorruptAsset for a file that lies nowhere near a tile which its item's footprint contains."""
+    if scene.footprint.contains(Polygon(target.footprint())) and not meets(dataset, target):
+        edges = ", ".join(f"{v:g}" for v in dataset.bounds)
+        raise CorruptAsset(
+            f"its pixels do not lie where its item says: the tile is in EPSG:{target.epsg} at {target.left:g}, "
+            f"{target.top:g}, the file in {dataset.crs.to_string()} within {edges}"
+        )
 
 
 def _files(profile: Profile, bands: Mapping[str, str], scene: Scene) -> dict[str, list[str]]:

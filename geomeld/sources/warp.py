@@ -57,6 +57,11 @@ def onto(
     return _resampled(stored, there, found, resampling)
 
 
+def meets(dataset: rasterio.DatasetReader, grid: Grid) -> bool:
+    """Whether an open raster reaches a tile at all."""
+    return place(dataset.transform, dataset.shape, dataset.crs, grid) is not None
+
+
 def native_onto(native: Native, grid: Grid, resampling: Resampling) -> tuple[NDArray, NDArray[np.bool_]]:
     """The same code path for a raster in memory: (values, valid), both (bands, size, size)."""
     found = place(native.transform, native.values.shape[1:], CRS.from_epsg(native.epsg), grid)

@@ -12,7 +12,7 @@ import rasterio
 from pystac_client.warnings import FallbackToPystac, NoConformsTo
 from shapely.geometry import shape
 
-from geomeld.sources.catalogue import footprint_of
+from geomeld.sources.item import footprint_of
 from geomeld.sources.profiles import PROFILES, offset_of
 
 pytestmark = pytest.mark.slow
