@@ -10,7 +10,7 @@ import numpy as np
 
 from geomeld.dataset import Dataset
 from geomeld.figures.captions import caption_html
-from geomeld.figures.curves import loss_curves
+from geomeld.figures.curves import curves
 from geomeld.figures.maps import density_map, land_cover_bars
 from geomeld.figures.page import Page, escape, image, table
 from geomeld.figures.panels import tile_panel
@@ -106,9 +106,8 @@ def _training(page: Page, run: DemoRun) -> None:
     page.section(
         "Pretraining", "GeoMeld-FM at its smallest: masked reconstruction of six modalities, JEPA, caption contrast."
     )
-    steps = [int(r["step"]) for r in run.log]
-    names = [n for n in run.log[0] if n not in ("step", "lr")]
-    page.figure(loss_curves(steps, {n: [r[n] for r in run.log] for n in names}), "Every term of the loss by step.")
+    rows = [{name: value for name, value in row.items() if name != "lr"} for row in run.log]
+    page.figure(curves(rows), "Every term of the loss by step.")
     page.add("<h3>Reconstructions of masked patches</h3>")
     page.figure(
         reconstruction_figure(run.examples),

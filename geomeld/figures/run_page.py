@@ -6,19 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-from matplotlib.figure import Figure
-
-from geomeld.figures.curves import loss_curves
+from geomeld.figures.curves import curves
 from geomeld.figures.page import Page, definitions
 
 Row = Mapping[str, float]
-POINTS = 1000
-"""Points that a curve is drawn with at most; each is then a mean over neighbouring steps."""
 PICTURES = 4
 """Earlier pictures that the page keeps, so that it stays small."""
 T = TypeVar("T")
-NOT_CURVES = frozenset(("step",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +46,8 @@ def write_run_page(run: RunView, out: Path) -> Path:
         if rows:
             page.section(title, text)
             page.figure(curves(rows), title)
-    if run.scores:
-        page.table(("score", "first", "last"), _first_and_last(run.scores))
+            if rows is run.scores:
+                page.table(("score", "first", "last"), _first_and_last(rows))
     if run.pictures:
         page.section("Reconstructions", "Held-out tiles where there are any: measured, and predicted where hidden.")
         *earlier, (step, last) = run.pictures
@@ -67,21 +61,6 @@ def write_run_page(run: RunView, out: Path) -> Path:
     return page.write(out)
 
 
-def curves(rows: Sequence[Row]) -> Figure:
-    """One chart per name that occurs in the rows, thinned to what can be seen; a step without a value is a gap."""
-    steps, series = thinned(rows)
-    return loss_curves(steps, series)
-
-
-def thinned(rows: Sequence[Row], points: int = POINTS) -> tuple[list[int], dict[str, list[float]]]:
-    """Steps and a series per name, as means over runs of rows so that at most `points` are left; NaN where none has a
-    value."""
-    names = list(dict.fromkeys(n for row in rows for n in row if n not in NOT_CURVES))
-    size = -(-len(rows) // points)
-    parts = [rows[i : i + size] for i in range(0, len(rows), size)]
-    return [int(part[-1]["step"]) for part in parts], {n: [_mean(part, n) for part in parts] for n in names}
-
-
 def _embedded(picture: Path) -> str:
     data = base64.b64encode(picture.read_bytes()).decode()
     return f'<img alt="reconstructions" src="data:image/png;base64,{data}">'
@@ -92,13 +71,8 @@ def _spread(items: Sequence[T], count: int) -> list[T]:
     return list(items[:: max(1, -(-len(items) // count))])[::-1]
 
 
-def _mean(rows: Sequence[Row], name: str) -> float:
-    known = [row[name] for row in rows if name in row]
-    return float(np.mean(known)) if known else float("nan")
-
-
 def _first_and_last(rows: Sequence[Row]) -> list[tuple[str, float, float]]:
-    names = [n for n in rows[-1] if n not in NOT_CURVES]
+    names = [n for n in rows[-1] if n != "step"]
     first = {n: next(row[n] for row in rows if n in row) for n in names}
     return [(n, float(first[n]), float(rows[-1][n])) for n in names]
 

@@ -102,7 +102,7 @@ def mp_mae_itc() -> PretrainConfig:
 def mmearth() -> PretrainConfig:
     """MMEarth's protocol on GeoMeld's targets: squared errors, 60 % hidden, learned weights of the terms.
 
-    Sentinel-2 in units of its patches, atto, crops of 112 pixels, 200 epochs of which 40 warm up, 1.5e-4 per 256 samples.
+    Sentinel-2 in units of its patches, atto, crops of 112 pixels, 200 epochs (40 of warm-up), 1.5e-4 per 256 samples.
     Its encoder's stem, its single decoder shared by all targets, its image-level targets (climate, place, date) and its
     faults with missing data are not copied: this is its recipe, not its model.
 
