@@ -115,6 +115,8 @@ class Ranks:
 
 def as_one(values: Mapping[str, Tensor], change: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
     """Do something to all the values at once, in float64: one message, one wait, instead of many."""
+    if not values:
+        return {}
     flat = change(torch.cat([v.detach().double().flatten() for v in values.values()]))
     parts = flat.split([v.numel() for v in values.values()])
     return {name: part.view(v.shape) for (name, v), part in zip(values.items(), parts, strict=True)}

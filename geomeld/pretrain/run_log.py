@@ -35,3 +35,8 @@ def run_log(folder: Path, rows: Sequence[Mapping[str, float]]) -> Iterator[Appen
 
 def _line(row: Mapping[str, float]) -> str:
     return json.dumps(row) + "\n"
+
+
+def rows_of(folder: Path) -> list[dict[str, float]]:
+    """The rows of the log in a checkpoint folder."""
+    return [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
