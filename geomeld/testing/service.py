@@ -17,7 +17,7 @@ from geomeld.core.errors import GeoMeldError
 PLACES = ("/usr/sbin", "/usr/local/sbin", *(str(p / "bin") for p in sorted(Path("/usr/lib/postgresql").glob("*"))))
 """Where Debian keeps servers, beside the path."""
 
-STARTS_IN_S = 30.0
+STARTS_IN_S = 90.0
 """Seconds that a server may take until it answers."""
 
 ENDS_IN_S = 10.0

@@ -1,6 +1,7 @@
 """StacApi: stac-fastapi over pgstac over PostgreSQL with PostGIS, a real STAC API on the loopback interface."""
 
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,14 +26,15 @@ class StacApi:
 
     def load(self, collections: Iterable[dict[str, Any]] = (), items: Iterable[dict[str, Any]] = ()) -> None:
         """Add collections and items (STAC JSON), or replace those of the same identifiers."""
-        from pypgstac.db import PgstacDB
-        from pypgstac.load import Loader, Methods
+        with _quietly():
+            from pypgstac.db import PgstacDB
+            from pypgstac.load import Loader, Methods
 
-        with PgstacDB(dsn=self.dsn) as database:
-            loader = Loader(db=database)
-            for batch, load in ((collections, loader.load_collections), (items, loader.load_items)):
-                if found := list(batch):
-                    load(iter(found), Methods.upsert)
+            with PgstacDB(dsn=self.dsn) as database:
+                loader = Loader(db=database)
+                for batch, load in ((collections, loader.load_collections), (items, loader.load_items)):
+                    if found := list(batch):
+                        load(iter(found), Methods.upsert)
 
 
 def lacking_for_api() -> str:
@@ -52,18 +54,32 @@ def _is_there(name: str) -> bool:
 
 
 @contextmanager
+def _quietly() -> Iterator[None]:
+    """What warns in here are pypgstac and what it imports."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _migrate(dsn: str) -> None:
+    """Lay out pgstac's tables in a database."""
+    with _quietly():
+        from pypgstac.db import PgstacDB
+        from pypgstac.migrate import Migrate
+
+        with PgstacDB(dsn=dsn) as connection:
+            Migrate(connection).run_migration()
+
+
+@contextmanager
 def stac_api() -> Iterator[StacApi]:
     """An empty STAC API until the block is left; fill it with `StacApi.load`.
 
     Raises GeoMeldError where a part of it is not installed or does not start.
     """
-    from pypgstac.db import PgstacDB
-    from pypgstac.migrate import Migrate
-
     with postgres() as database, private_folder() as folder:
         dsn = f"postgresql://{OWNER}:none@127.0.0.1:{database}/postgres"
-        with PgstacDB(dsn=dsn) as connection:
-            Migrate(connection).run_migration()
+        _migrate(dsn)
         port = free_port()
         command = [sys.executable, "-m", "uvicorn", "stac_fastapi.pgstac.app:create_app", "--factory"]
         command += ["--host", "127.0.0.1", "--port", str(port), "--no-access-log"]
