@@ -15,6 +15,9 @@ from geomeld.sources.web import get, now_of, shown
 MARGIN_S = 60.0
 """A token is renewed so long before it expires, or at half of its life where that is shorter."""
 
+DATE_S = 1.0
+"""What the Date of an answer leaves out of its second."""
+
 KEY_VARIABLE = "PC_SDK_SUBSCRIPTION_KEY"
 """Environment variable with a subscription key, which raises the limits of the Planetary Computer."""
 
@@ -105,7 +108,7 @@ def _fetched(href: str) -> _Token:
     try:
         stated = json.loads(answer.body)
         query = str(stated["token"]).lstrip("?")
-        life = (_expiry(stated, query) - now_of(answer.headers)).total_seconds()
+        life = (_expiry(stated, query) - now_of(answer.headers)).total_seconds() - DATE_S
     except (ValueError, KeyError, TypeError) as error:
         raise SourceError(
             f"{href} answered without a token and its expiry ({error!r}); check the address of the signing service."
