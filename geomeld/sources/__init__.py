@@ -13,12 +13,15 @@ FORMS = "simulated, simulated:SEED, stac:PATH-OR-URL-OF-A-CATALOGUE or ee:PROJEC
 
 def open_source(spec: str) -> Source:
     """A source from its command-line form: one of `FORMS`, followed by products and a map from elsewhere, if wanted, as
-    in "stac:URL,worldcover-2020=FOLDER,canopy-height=public,osm=EXTRACT" (see `Mosaic` and `OpenStreetMap`).
+    in "stac:URL,worldcover-2020=FOLDER,canopy-height=public,osm=EXTRACT" (see `Mosaic` and `OpenStreetMap`); a STAC API
+    goes by its name too (`PROVIDERS`), and by "tokens=URL" for one whose files want signing (see `Signing`).
 
     Raises UsageError for anything else.
     """
     words, *parts = re.split(r",(?=[a-z0-9-]+=)", spec)
-    main = _main(words)
+    signs = [part for part in parts if part.startswith("tokens=")]
+    main = _main(words, signs)
+    parts = [part for part in parts if part not in signs]
     if not parts:
         return main
     from geomeld.sources.complemented import Complemented
@@ -39,8 +42,10 @@ def open_source(spec: str) -> Source:
     return Complemented(main, tuple(mosaics), maps[0] if maps else None)
 
 
-def _main(words: str) -> Source:
+def _main(words: str, signs: list[str]) -> Source:
     kind, _, rest = words.partition(":")
+    if signs and kind != "stac":
+        raise UsageError(f"{signs[0]!r} signs the files of a STAC catalogue; {words!r} is none.")
     if kind == "simulated":
         from geomeld.sources.simulated import SimulatedSource
 
@@ -49,9 +54,10 @@ def _main(words: str) -> Source:
         except ValueError:
             raise UsageError(f"The seed in --source {words!r} is not a whole number; write simulated:7.") from None
     if kind == "stac" and rest:
+        from geomeld.sources.profiles import PROVIDERS
         from geomeld.sources.stac import StacSource
 
-        return StacSource(rest)
+        return StacSource(PROVIDERS.get(rest, rest), tokens=signs[0].partition("=")[2] if signs else None)
     if kind == "ee" and rest:
         from geomeld.sources.earth_engine import EarthEngineSource
 

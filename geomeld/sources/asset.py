@@ -19,6 +19,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from geomeld.core.errors import AuthError, CorruptAsset, MissingAsset, SourceError, TransientError
 from geomeld.sources import pace
 from geomeld.sources.catalogue import chain
+from geomeld.sources.lattice import MOST_PIXELS
 from geomeld.sources.signing import Signing
 from geomeld.sources.web import fault_of, is_remote, shown
 
@@ -45,8 +46,21 @@ the whole."""
 PASSING = ("HTTP response code: 5", "HTTP response code: 408", "HTTP response code: 429", "CURL error", "imed out")
 """What GDAL says of failures that trying again may cure."""
 
-REFUSED = ("HTTP response code: 401", "HTTP response code: 403")
-ABSENT = ("HTTP response code: 404", "HTTP response code: 410", "No such file or directory")
+REFUSED = (
+    "HTTP response code: 401",
+    "HTTP response code: 403",
+    "AccessDenied",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "InvalidCredentials",
+)
+ABSENT = (
+    "HTTP response code: 404",
+    "HTTP response code: 410",
+    "No such file or directory",
+    "NoSuchKey",
+    "NoSuchBucket",
+)
 
 T = TypeVar("T")
 Key = tuple[str, int, int]
@@ -181,6 +195,9 @@ def _unfit(dataset: rasterio.DatasetReader) -> str:
         return f"it is a file of GDAL's {dataset.driver}; {', '.join(DRIVERS)} are read"
     if dataset.crs is None or dataset.transform.is_identity:
         return "it does not say where its pixels lie"
+    high, wide = dataset.block_shapes[0]
+    if high * wide > MOST_PIXELS:
+        return f"its blocks are of {high} x {wide} pixels; one has to be read whole for any pixel of it"
     return ""
 
 

@@ -8,6 +8,13 @@ import pystac
 
 from geomeld.core.modality import Modality
 
+PROVIDERS: Mapping[str, str] = {
+    "planetary-computer": "https://planetarycomputer.microsoft.com/api/stac/v1",
+    "earth-search": "https://earth-search.aws.element84.com/v1",
+    "cdse": "https://stac.dataspace.copernicus.eu/v1",
+}
+"""Addresses of well-known STAC APIs by short names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -68,9 +75,13 @@ _SENTINEL2 = {
 """Names that Earth Search gives to the bands; most others write B01 or B1."""
 
 
+_METRES = {"B1": 60, "B5": 20, "B6": 20, "B7": 20, "B8A": 20, "B9": 60, "B11": 20, "B12": 20}
+"""Native pixels of the bands that are not of 10 m: the Copernicus Data Space has each band at several."""
+
+
 def _sentinel2_assets() -> dict[str, tuple[str, ...]]:
     padded = {b: f"B{int(b[1:]):02d}" if b[1:].isdigit() else b for b in _SENTINEL2}
-    return {b: (padded[b], b, word) for b, word in _SENTINEL2.items()}
+    return {b: (padded[b], b, word, f"{padded[b]}_{_METRES.get(b, 10)}m") for b, word in _SENTINEL2.items()}
 
 
 PROFILES: dict[str, Profile] = {
@@ -83,13 +94,13 @@ PROFILES: dict[str, Profile] = {
             _sentinel2_assets(),
             nodata=0,
             baselines=True,
-            classification=("SCL", "scl"),
+            classification=("SCL", "scl", "SCL_20m"),
         ),
         Profile(
             "sentinel1",
             ("sentinel-1-rtc",),
             "Sentinel-1 RTC gamma0",
-            {"VV": ("vv",), "VH": ("vh",), "HH": ("hh",), "HV": ("hv",)},
+            {"VV": ("vv", "VV"), "VH": ("vh", "VH"), "HH": ("hh", "HH"), "HV": ("hv", "HV")},
             nodata=-32768.0,
             note="linear power to dB",
         ),
@@ -127,6 +138,12 @@ PROFILES: dict[str, Profile] = {
 """Every profile by the modality that it serves."""
 
 
+def baseline_of(item: pystac.Item) -> str | None:
+    """Version of ESA's processing that made a Sentinel-2 item, e.g. "04.00"; None where it is not stated."""
+    given = item.properties
+    return given.get("s2:processing_baseline") or given.get("processing:version")
+
+
 def offset_of(item: pystac.Item, assets: Iterable[str]) -> tuple[int, str]:
     """(what must be added to Sentinel-2 reflectance x 10000 as stored, in words why).
 
@@ -134,7 +151,7 @@ def offset_of(item: pystac.Item, assets: Iterable[str]) -> tuple[int, str]:
     without a baseline goes by the offset and scale that its assets state, and then by its date: ESA changed over on 25
     January 2022.
     """
-    baseline = item.properties.get("s2:processing_baseline")
+    baseline = baseline_of(item)
     if baseline:
         applied = bool(item.properties.get("earthsearch:boa_offset_applied"))
         return -1000 if str(baseline) >= "04.00" and not applied else 0, f"baseline {baseline}"

@@ -22,7 +22,7 @@ from geomeld.sources.catalogue import items, open_catalogue, turned
 from geomeld.sources.combine import ORBIT_SUFFIX, View, combined, decoded
 from geomeld.sources.item import acquired_of, footprint_of
 from geomeld.sources.openstreetmap import OpenStreetMap
-from geomeld.sources.profiles import PROFILES, SCL_UNUSABLE, Profile, bands_of, offset_of
+from geomeld.sources.profiles import PROFILES, SCL_UNUSABLE, Profile, bands_of, baseline_of, offset_of
 from geomeld.sources.signing import Signing, signing_of
 from geomeld.sources.source import Feature, Scene
 from geomeld.sources.warp import meets, onto, part_of, slope_onto
@@ -121,7 +121,7 @@ def scene_of(item: pystac.Item, profile: Profile, dated: bool, title: str, outli
     remarks = [profile.note]
     if profile.baselines:
         offset, reason = offset_of(item, wanted)
-        properties |= {"baseline": given.get("s2:processing_baseline"), "offset": offset}
+        properties |= {"baseline": baseline_of(item), "offset": offset}
         remarks.insert(0, reason)
     if "sar:instrument_mode" in given:
         properties["mode"] = given["sar:instrument_mode"]

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import shutil
 import warnings
 from pathlib import Path
 
@@ -10,13 +11,15 @@ import pystac
 import pytest
 import rasterio
 
-from geomeld.core.errors import AuthError, CorruptAsset, MissingAsset, SourceError, TransientError
+from geomeld.core.errors import AuthError, CorruptAsset, MissingAsset, SourceError, TransientError, UsageError
 from geomeld.core.grid import Grid
 from geomeld.modalities import MODALITIES
-from geomeld.sources import asset
+from geomeld.sources import asset, open_source
 from geomeld.sources.profiles import offset_of
 from geomeld.sources.stac import StacSource
 from geomeld.testing.http import serve
+from geomeld.testing.nginx import nginx
+from geomeld.testing.service import lacking, program
 
 GRID = Grid.centred_on(11.35, 46.05)
 EVER = dt.datetime(2017, 1, 1, tzinfo=dt.UTC), dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
@@ -244,3 +247,143 @@ def test_a_file_with_a_mask_goes_by_it(tmp_path):
     assert layer is not None
     assert layer.valid[:, :, 240:].all()
     assert not layer.valid[:, :, :240].any()
+
+
+MALFORMED = {
+    "without properties": ({"properties": None}, "has no properties"),
+    "without a name": ({"id": ""}, "has no identifier"),
+    "at no time": ({"properties": {"datetime": "last summer"}}, "states no proper time"),
+    "with assets in a list": ({"assets": [{"href": "./B04.tif"}]}, "has assets without an address"),
+    "with an asset that leads nowhere": ({"assets": {"B04": {"title": "red"}}}, "has assets without an address"),
+    "with cloud in words": (
+        {"properties": {"datetime": "2020-06-01T10:00:00Z", "eo:cloud_cover": "low"}},
+        "is no number",
+    ),
+    "in metres": ({"geometry": {"type": "Point", "coordinates": [600000, 5100000]}}, "not in degrees"),
+    "of no shape": ({"geometry": {"type": "Polygon", "coordinates": []}}, "no proper footprint"),
+    "of a strange shape": ({"geometry": {"type": "Blob", "coordinates": [1, 2]}}, "no proper footprint"),
+}
+
+
+@pytest.mark.parametrize("fault", MALFORMED)
+def test_a_malformed_item_is_left_out_and_the_others_are_used(tmp_path, fault):
+    changes, words = MALFORMED[fault]
+    path = catalogue(tmp_path, "sentinel2", {"bad": {}, "good": {}}, {"B04": np.full((1, SIDE, SIDE), 1000, np.uint16)})
+    item = path.parent / "sentinel-2-l2a" / "bad" / "item.json"
+    item.write_text(json.dumps(json.loads(item.read_text()) | changes))
+    with pytest.warns(UserWarning, match=words):
+        scenes = StacSource(str(path)).scenes(MODALITIES["sentinel2"], GRID, *EVER)
+    assert [s.scene_id for s in scenes] == ["good"]
+
+
+def test_a_file_in_another_projection_than_it_says_is_damaged(elevation):
+    file = elevation.parent / "cop-dem-glo-30" / "one" / "data.tif"
+    with rasterio.open(file, "r+") as dataset:
+        dataset.crs = "EPSG:32718"
+    with pytest.raises(CorruptAsset, match=r"do not lie where its item says.*EPSG:32632.*EPSG:32718"):
+        read(StacSource(str(elevation)))
+
+
+def test_a_file_in_an_unknown_projection_is_damaged(elevation):
+    file = elevation.parent / "cop-dem-glo-30" / "one" / "data.tif"
+    with rasterio.open(file, "r+") as dataset:
+        dataset.crs = 'LOCAL_CS["somewhere",UNIT["metre",1]]'
+    with pytest.raises(CorruptAsset, match=r"Asset data of aster item one"):
+        read(StacSource(str(elevation)))
+
+
+def test_nothing_but_missing_pixels_is_no_layer(tmp_path):
+    path = catalogue(
+        tmp_path, "aster", {"one": {}}, {"data": np.full((1, SIDE, SIDE), -9999, np.float32)}, nodata=-9999
+    )
+    assert read(StacSource(str(path))) is None
+
+
+def test_missing_pixels_stay_missing_from_the_file_to_the_layer(tmp_path):
+    values = np.random.default_rng(4).integers(1000, 4000, (1, SIDE, SIDE)).astype(np.uint16)
+    holes = np.random.default_rng(5).random(values.shape) < 0.3
+    late = {"late": {"datetime": "2022-06-01T10:00:00Z"}}
+    files = {"B04": np.where(holes, 0, values).astype(np.uint16)}
+    layer = read(StacSource(str(catalogue(tmp_path, "sentinel2", late, files, nodata=0))), "sentinel2")
+    assert layer is not None
+    seen, valid = layer.band("B4")
+    margin = (SIDE - GRID.size) // 2
+    inside = (slice(margin, margin + GRID.size),) * 2
+    np.testing.assert_array_equal(valid, ~holes[0][inside])
+    np.testing.assert_array_equal(seen[valid], np.maximum(values[0][inside][valid] - 1000.0, 1))
+    assert not layer.band("B3")[1].any(), "a band without a file is missing"
+
+
+def test_a_raster_of_huge_size_is_refused_unread(tmp_path):
+    path = catalogue(tmp_path, "aster", {"one": {}}, {"data": heights()})
+    file = path.parent / "cop-dem-glo-30" / "one" / "data.tif"
+    size = {"width": 1_400_000, "height": 1_400_000, "count": 1, "dtype": "uint8", "crs": f"EPSG:{GRID.epsg}"}
+    size |= {"tiled": True, "blockxsize": 8192, "blockysize": 8192, "sparse_ok": True, "BIGTIFF": "YES"}
+    corner = rasterio.Affine(1e-3, 0, GRID.left - 50, 0, -1e-3, GRID.top + 50)
+    rasterio.open(file, "w", driver="GTiff", transform=corner, **size).close()
+    with pytest.raises(CorruptAsset, match="would need 1280004 x 1280004 of its pixels"):
+        read(StacSource(str(path)))
+
+
+def test_blocks_of_huge_size_are_refused_unread(tmp_path):
+    path = catalogue(tmp_path, "aster", {"one": {}}, {"data": heights()})
+    file = path.parent / "cop-dem-glo-30" / "one" / "data.tif"
+    size = {"width": 16384, "height": 16384, "count": 1, "dtype": "uint8", "crs": f"EPSG:{GRID.epsg}"}
+    size |= {"tiled": True, "blockxsize": 16384, "blockysize": 16384, "sparse_ok": True}
+    corner = rasterio.Affine(1, 0, GRID.left - 50, 0, -1, GRID.top + 50)
+    rasterio.open(file, "w", driver="GTiff", transform=corner, **size).close()
+    with pytest.raises(CorruptAsset, match="its blocks are of 16384 x 16384 pixels"):
+        read(StacSource(str(path)))
+
+
+def test_a_file_that_names_other_files_is_not_read(elevation):
+    """A stranger's catalogue must not reach further files of this machine."""
+    file = elevation.parent / "cop-dem-glo-30" / "one" / "data.tif"
+    with rasterio.open(file) as dataset:
+        a, b, c, d, e, f = dataset.transform.to_gdal()
+        wkt = dataset.crs.to_wkt()
+    file.with_name("secret.tif").write_bytes(file.read_bytes())
+    band = f"<SimpleSource><SourceFilename>{file.with_name('secret.tif')}</SourceFilename></SimpleSource>"
+    file.write_text(
+        f'<VRTDataset rasterXSize="{SIDE}" rasterYSize="{SIDE}"><SRS>{wkt}</SRS><GeoTransform>{a},{b},{c},{d},{e},{f}'
+        f'</GeoTransform><VRTRasterBand dataType="Float32" band="1">{band}</VRTRasterBand></VRTDataset>'
+    )
+    with pytest.raises(CorruptAsset, match="GDAL's VRT"):
+        read(StacSource(str(elevation)))
+
+
+def test_names_of_the_copernicus_data_space_are_known(tmp_path):
+    values = np.full((1, SIDE, SIDE), 3000, np.uint16)
+    item = {"one": {"processing:version": "05.11"}}
+    layer = read(
+        StacSource(str(catalogue(tmp_path, "sentinel2", item, {"B04_10m": values, "B11_20m": values}))), "sentinel2"
+    )
+    assert layer is not None
+    assert (layer.band("B4")[0] == 2000).all()
+    assert (layer.band("B11")[0] == 2000).all()
+    assert "baseline 05.11" in layer.product
+
+
+def test_files_of_object_stores_are_read(tmp_path, monkeypatch):
+    if not program("nginx"):
+        pytest.skip(lacking("nginx"))
+    path = catalogue(tmp_path / "stac", "aster", {"one": {}}, {"data": heights()})
+    there = read(StacSource(str(path)))
+    item = path.parent / "cop-dem-glo-30" / "one" / "item.json"
+    item.write_text(item.read_text().replace("./data.tif", "s3://files/cop-dem-glo-30/one/data.tif"))
+    with nginx(path.parent) as server:
+        monkeypatch.setenv("AWS_S3_ENDPOINT", server.url.removeprefix("http://"))
+        for name, value in {"HTTPS": "NO", "VIRTUAL_HOSTING": "FALSE", "NO_SIGN_REQUEST": "YES"}.items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        shutil.copytree(path.parent, tmp_path / "moved")
+        seen = read(StacSource(str(tmp_path / "moved" / "catalog.json")))
+        assert [r for r, code, _ in server.asked() if r.path.endswith("data.tif") and code == 206]
+    np.testing.assert_array_equal(seen.values, there.values)
+
+
+def test_words_for_catalogues():
+    assert open_source("stac:planetary-computer") == StacSource("https://planetarycomputer.microsoft.com/api/stac/v1")
+    signed = StacSource("https://example.org/stac", tokens="https://example.org/token")
+    assert open_source("stac:https://example.org/stac,tokens=https://example.org/token") == signed
+    with pytest.raises(UsageError, match="signs the files of a STAC catalogue"):
+        open_source("simulated:3,tokens=https://example.org/token")
