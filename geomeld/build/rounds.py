@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -56,7 +57,9 @@ class Rounds:
         self._settled[list(again)] = False
         self._left = Counter((np.flatnonzero(~self._settled) // size).tolist())
         done = int(self._settled.sum())
-        with tqdm(total=len(self.order), initial=done, desc="build", unit="tile", dynamic_ncols=True) as self._bar:
+        bar = tqdm(total=len(self.order), initial=done, desc="build", unit="tile", dynamic_ncols=True)
+        # Taking files away can be slow, where the disk is told of every block that falls free.
+        with bar as self._bar, ThreadPoolExecutor(1) as self._sweeper:
             for unit in {p // size for p in self.ledger.positions_of(READ)} - self._left.keys():
                 self._write(unit)
             number = 0
@@ -105,7 +108,7 @@ class Rounds:
 
     def _write(self, unit: int) -> None:
         """Write the shards of a unit; tiles whose samples are gone are tried anew."""
-        lost = write_unit(self.out, unit, self.ledger, self.tile_ids, self.attempt.folder)
+        lost = write_unit(self.out, unit, self.ledger, self.tile_ids, self.attempt.folder, self._sweeper)
         self.ledger.forget(lost)
         self._settled[lost] = False
         self._left[unit] = len(lost)

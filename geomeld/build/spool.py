@@ -3,7 +3,7 @@
 import os
 import socket
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +47,12 @@ def get(folder: Path, position: int, sample: Sample) -> bytes | None:
     except FileNotFoundError:
         return None
     return data if (len(data), zlib.crc32(data)) == (sample.bytes, sample.checksum) else None
+
+
+def drop(folder: Path, positions: Iterable[int]) -> None:
+    """Take samples away."""
+    for position in positions:
+        path_of(folder, position).unlink(missing_ok=True)
 
 
 def path_of(folder: Path, position: int) -> Path:

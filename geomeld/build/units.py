@@ -1,8 +1,14 @@
 """Units: the places of one shard number, and the writing of their shards once all of them are settled."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,45 +16,43 @@ from numpy.typing import NDArray
 from geomeld.build import spool
 from geomeld.build.attempt import LayerRow, Outcome
 from geomeld.build.ledger import Ledger
+from geomeld.build.spool import Sample
 from geomeld.core.errors import DatasetError
-from geomeld.dataset.index import Member, index_path, load_index
+from geomeld.dataset.index import index_path, load_index
+from geomeld.dataset.members import Array, Member
 from geomeld.dataset.sample import decode
 from geomeld.dataset.shard import ShardWriter, moved, shard_name
 from geomeld.modalities import MODALITIES
+
+J = TypeVar("J")
+R = TypeVar("R")
 
 PHOTOGRAPHS = (False, True)
 """Tiles with photographs have shards of their own, as in the published files."""
 
 
-def write_unit(out: Path, unit: int, ledger: Ledger, tile_ids: NDArray[np.int64], folder: Path) -> list[int]:
+def write_unit(
+    out: Path, unit: int, ledger: Ledger, tile_ids: NDArray[np.int64], folder: Path, sweeper: Executor
+) -> list[int]:
     """Write the shards of a unit: what is read comes from the spool, what is stored from the shard it is in.
 
-    `tile_ids`: of all places, by position. Returns the positions whose samples are gone; where there are any, no shard
-    is touched. The same samples give the same bytes, however often they are written.
+    `tile_ids`: of all places, by position; `sweeper` takes samples away that are in their shard. Returns the positions
+    whose samples are gone; where there are any, no shard is touched. The same samples always give the same bytes.
     """
     rows = ledger.samples(unit)
     if all(sample is None for _, sample in rows):
         return []
     known = {m.tile_id: (path, m, photograph) for path, m, photograph in _members(out, unit)}
     writers: dict[bool, ShardWriter] = {}
-    lost, spooled = [], []
+    lost = []
     try:
-        for position, sample in rows:
-            tile_id = int(tile_ids[position])
-            if sample is not None:
-                data, arrays, photograph = spool.get(folder, position, sample), sample.arrays, sample.photograph
-                spooled.append(position)
-            elif tile_id in known:
-                path, member, photograph = known[tile_id]
-                data, arrays = _bytes(path, member), moved(member.arrays, -member.offset)
-            else:
-                data = None
-            if data is None:
+        for position, part in _ahead(partial(_part, known, tile_ids, folder), rows):
+            if part is None:
                 lost.append(position)
             elif not lost:
-                if photograph not in writers:
-                    writers[photograph] = ShardWriter(out / shard_name(unit, photograph))
-                writers[photograph].add(tile_id, data, arrays)
+                if part.photograph not in writers:
+                    writers[part.photograph] = ShardWriter(out / shard_name(unit, part.photograph))
+                writers[part.photograph].add(int(tile_ids[position]), part.data, part.arrays)
         if lost:
             return lost
         for photograph in PHOTOGRAPHS:
@@ -60,9 +64,45 @@ def write_unit(out: Path, unit: int, ledger: Ledger, tile_ids: NDArray[np.int64]
         for writer in writers.values():
             writer.abandon()
     ledger.stored(unit)
-    for position in spooled:
-        spool.path_of(folder, position).unlink(missing_ok=True)
+    sweeper.submit(spool.drop, folder, [position for position, sample in rows if sample is not None])
     return []
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What goes into a shard for one tile."""
+
+    data: bytes
+    arrays: Mapping[str, Array]
+    photograph: bool
+
+
+Known = Mapping[int, tuple[Path, Member, bool]]
+
+
+def _part(
+    known: Known, tile_ids: NDArray[np.int64], folder: Path, row: tuple[int, Sample | None]
+) -> tuple[int, _Part | None]:
+    """(position, part of its shard); None where the sample is gone."""
+    position, sample = row
+    if sample is not None:
+        data = spool.get(folder, position, sample)
+        return position, None if data is None else _Part(data, sample.arrays, sample.photograph)
+    if int(tile_ids[position]) not in known:
+        return position, None
+    path, member, photograph = known[int(tile_ids[position])]
+    return position, _Part(_bytes(path, member), moved(member.arrays, -member.offset), photograph)
+
+
+def _ahead(work: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R]:
+    """`work(job)` for every job, in order, the next one under way while the last one is used."""
+    waiting = iter(jobs)
+    with ThreadPoolExecutor(1) as thread:
+        flying = deque(thread.submit(work, job) for job in islice(waiting, 2))
+        while flying:
+            result = flying.popleft().result()
+            flying.extend(thread.submit(work, job) for job in islice(waiting, 1))
+            yield result
 
 
 def take_stock(out: Path, ledger: Ledger, tile_ids: NDArray[np.int64], size: int) -> None:

@@ -4,8 +4,9 @@ import hashlib
 import io
 import math
 import tarfile
+from collections import deque
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +22,8 @@ from geomeld.dataset.index import ShardIndex, index_path, load_index, save_index
 from geomeld.dataset.members import HDF5, Array, Member, locate_arrays
 from geomeld.dataset.sample import LIBRARY, METADATA, encode, parse_metadata, put_metadata
 
-HASHED_AT_ONCE = 1 << 16
-"""Fewer bytes than these are not worth another thread."""
+BEHIND = 8
+"""Most writes that the checksum may be behind, so that their bytes fit in memory."""
 
 
 def shard_name(number: int, with_naip: bool) -> str:
@@ -133,7 +134,9 @@ class _Hashed:
         self._file = file
         self.size = 0
         self.digest = hashlib.sha256()
+        """Complete once the block is left."""
         self._thread = ThreadPoolExecutor(1)
+        self._hashing: deque[Future[None]] = deque()
 
     def __enter__(self) -> "_Hashed":
         return self
@@ -143,13 +146,10 @@ class _Hashed:
 
     def write(self, data: bytes) -> int:
         self.size += len(data)
-        if len(data) < HASHED_AT_ONCE:
-            self.digest.update(data)
-            return self._file.write(data)
-        hashing = self._thread.submit(self.digest.update, data)
-        written = self._file.write(data)
-        hashing.result()
-        return written
+        self._hashing.append(self._thread.submit(self.digest.update, data))
+        if len(self._hashing) > BEHIND:
+            self._hashing.popleft().result()
+        return self._file.write(data)
 
     def tell(self) -> int:
         return self.size
