@@ -32,6 +32,20 @@ class Decoder(nn.Module):
         `everywhere` are the sites of all patches in row-major order, one per patch. Channels are z-scored bands of a
         Continuous layer, class logits of a Categorical one.
         """
+        rows, columns = everywhere.grid
+        squares = self._squares(self._decode(tokens, visible, everywhere)).unflatten(1, (rows, columns))
+        return squares.permute(0, 3, 1, 4, 2, 5).reshape(-1, self.channels, rows * self.side, columns * self.side)
+
+    def at(self, wanted: Tensor, tokens: Tensor, visible: Tensor, everywhere: Sites) -> Tensor:
+        """Squares (B, m, channels, side, side) of the same map at the patches `wanted` (B, m) alone.
+
+        Losses need no more than the hidden patches, and so neither the other predictions nor a map to lay them on.
+        """
+        x = self._decode(tokens, visible, everywhere)
+        return self._squares(x.gather(1, wanted[:, :, None].expand(-1, -1, x.shape[2])))
+
+    def _decode(self, tokens: Tensor, visible: Tensor, everywhere: Sites) -> Tensor:
+        """(B, patches, width) before the head."""
         latent = self.proj(tokens)
         batch, _, width = latent.shape
         patches = everywhere.visible.shape[1]
@@ -39,9 +53,9 @@ class Decoder(nn.Module):
         x = x.scatter(1, visible[:, :, None].expand(-1, -1, width), latent)
         for block in self.blocks:
             x = block(x, everywhere)
-        return self._assemble(self.head(x), everywhere.grid)
+        return x
 
-    def _assemble(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
-        """(B, patches, side * side * channels), channels fastest, to (B, channels, H, W)."""
-        x = x.view(-1, *grid, self.side, self.side, self.channels)
-        return x.permute(0, 5, 1, 3, 2, 4).reshape(-1, self.channels, grid[0] * self.side, grid[1] * self.side)
+    def _squares(self, x: Tensor) -> Tensor:
+        """(B, m, width) to (B, m, channels, side, side), a view of the head's output, channels fastest."""
+        x = self.head(x)
+        return x.view(*x.shape[:2], self.side, self.side, self.channels).permute(0, 1, 4, 2, 3)

@@ -131,9 +131,13 @@ class GeoMeldFM(nn.Module):
 
     def decode(self, tokens: Tensor, visible: Tensor, grid: tuple[int, int]) -> dict[str, Tensor]:
         """Tokens (B, n, d) at `visible` patches of `grid` to a map (B, channels, H, W) per target (Decoder.forward)."""
-        patches = torch.arange(grid[0] * grid[1], device=tokens.device).expand(tokens.shape[0], -1)
-        everywhere = Sites(patches, grid, side=1)
+        everywhere = _everywhere(tokens, grid)
         return {name: decoder(tokens, visible, everywhere) for name, decoder in self.decoders.items()}
+
+    def decode_at(self, wanted: Tensor, tokens: Tensor, visible: Tensor, grid: tuple[int, int]) -> dict[str, Tensor]:
+        """The patches `wanted` (B, m) of these maps: squares (B, m, channels, side, side) per target (Decoder.at)."""
+        everywhere = _everywhere(tokens, grid)
+        return {name: decoder.at(wanted, tokens, visible, everywhere) for name, decoder in self.decoders.items()}
 
     def project_image(self, tokens: Tensor) -> Tensor:
         """g_v(Pool(Z)), unit length (eq. 6, 7): encoder tokens (B, n, d) to (B, 512)."""
@@ -163,6 +167,12 @@ class GeoMeldFM(nn.Module):
             )
         if not x.shape[2] or not x.shape[3] or x.shape[2] % patch or x.shape[3] % patch:
             raise UsageError(f"Pixels are {x.shape[2]} x {x.shape[3]}; both sides must be multiples of {patch}.")
+
+
+def _everywhere(tokens: Tensor, grid: tuple[int, int]) -> Sites:
+    """One site per patch of `grid`, of every sample."""
+    patches = torch.arange(grid[0] * grid[1], device=tokens.device).expand(tokens.shape[0], -1)
+    return Sites(patches, grid, side=1)
 
 
 def _as_tensor(pixels: NDArray[np.number]) -> Tensor:

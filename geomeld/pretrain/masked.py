@@ -49,6 +49,11 @@ class MaskedBatch:
         valid = self.batch.valid[name]
         return valid & hidden_pixels(self.visible, self.grid, valid.shape[-1] // self.grid[1])
 
+    def squares(self, name: str) -> tuple[Tensor, Tensor]:
+        """Values and validity of layer `name` at the hidden patches, each (B * m, bands, side, side), channels last."""
+        hidden = self.hidden
+        return _at(self.batch.values[name], hidden, self.grid), _at(self.batch.valid[name], hidden, self.grid)
+
     def part(self, start: int, stop: int) -> "MaskedBatch":
         """The tiles start..stop-1 (views, no copies)."""
         return MaskedBatch(self.batch.part(start, stop), self.visible[start:stop], self.grid, self.step)
@@ -60,6 +65,13 @@ class MaskedBatch:
     def to(self, device: torch.device) -> "MaskedBatch":
         """The same on another device."""
         return MaskedBatch(self.batch.to(device), self.visible.to(device, non_blocking=True), self.grid, self.step)
+
+
+def _at(x: Tensor, patches: Tensor, grid: tuple[int, int]) -> Tensor:
+    """(B, C, H, W) at `patches` (B, m) of the grid: (B * m, C, side, side)."""
+    x = x.unflatten(3, (grid[1], -1)).unflatten(2, (grid[0], -1)).permute(0, 2, 4, 3, 5, 1).flatten(1, 2)
+    sample = torch.arange(len(x), device=x.device)[:, None]
+    return x[sample, patches].flatten(0, 1).permute(0, 3, 1, 2)
 
 
 def hidden_pixels(visible: Tensor, grid: tuple[int, int], side: int) -> Tensor:

@@ -93,6 +93,20 @@ def test_texts_need_a_list_and_a_tokenizer(model):
         GeoMeldFM(model.config).encode_text(["a lake"])
 
 
+def test_squares_are_the_patches_of_the_map(model):
+    visible = torch.tensor([[0, 3, 9], [5, 6, 15]])
+    wanted = torch.tensor([[2, 14], [0, 7]])
+    tokens = torch.randn(2, 3, 320)
+    with torch.no_grad():
+        maps = model.decode(tokens, visible, (4, 4))
+        squares = model.decode_at(wanted, tokens, visible, (4, 4))
+    for name, at in squares.items():
+        for b in range(2):
+            for i, patch in enumerate(wanted[b].tolist()):
+                y, x = patch // 4 * 16, patch % 4 * 16
+                assert torch.allclose(at[b, i], maps[name][b, :, y : y + 16, x : x + 16], atol=1e-5)
+
+
 def test_decoders_share_nothing_and_follow_their_kind(model, pixels):
     pointers = [{p.data_ptr() for p in decoder.parameters()} for decoder in model.decoders.values()]
     assert len(set.union(*pointers)) == sum(map(len, pointers))
@@ -106,11 +120,15 @@ def test_decoders_share_nothing_and_follow_their_kind(model, pixels):
 
 def test_a_decoder_lays_patches_where_they_belong(model):
     decoder = model.decoders["aster"]
-    values = torch.arange(2 * 6 * 16 * 16 * 2, dtype=torch.float32).view(2, 6, -1)
-    image = decoder._assemble(values, (2, 3))
+    tokens, everything = torch.randn(2, 6, model.encoder.width), torch.arange(6).expand(2, -1)
+    heads = []
+    hook = decoder.head.register_forward_hook(lambda module, inputs, output: heads.append(output))
+    with torch.no_grad():
+        image = model.decode(tokens, everything, (2, 3))["aster"]
+    hook.remove()
     for b, patch, y, x, c in [(0, 0, 0, 0, 0), (1, 4, 3, 15, 1), (0, 2, 15, 0, 1)]:
         row, column = divmod(patch, 3)
-        assert image[b, c, row * 16 + y, column * 16 + x] == values[b, patch, (y * 16 + x) * 2 + c]
+        assert image[b, c, row * 16 + y, column * 16 + x] == heads[0][b, patch, (y * 16 + x) * 2 + c]
 
 
 def test_mask_tokens_stand_only_where_patches_are_hidden(model):

@@ -62,8 +62,8 @@ class Reconstruction:
 
     def sums(self, learner: Learner, masked: MaskedBatch, tokens: Tensor) -> dict[str, Tensor]:
         """Errors of each target, summed; 0 with zero gradient for a target that the batch lacks."""
-        maps = learner.model.decode(tokens, masked.visible, masked.grid)
-        return {_term(spec.name): self._sum(spec, maps[spec.name], masked) for spec in learner.model.config.targets}
+        squares = learner.model.decode_at(masked.hidden, tokens, masked.visible, masked.grid)
+        return {_term(spec.name): self._sum(spec, squares[spec.name], masked) for spec in learner.model.config.targets}
 
     def loss(self, learner: Learner, sums: Mapping[str, Tensor], counts: Mapping[str, Tensor], share: Tensor) -> Tensor:
         """Sum of lambda_m L_m; a term that nothing was counted for adds nothing, not even its s_m."""
@@ -85,11 +85,11 @@ class Reconstruction:
     def _sum(self, spec: LayerSpec, predicted: Tensor, masked: MaskedBatch) -> Tensor:
         if spec.name not in masked.batch.values:
             return (predicted * 0).sum().float()
-        target, counted = masked.batch.values[spec.name], masked.counted(spec.name)
+        (target, counted), predicted = masked.squares(spec.name), predicted.flatten(0, 1)
         match spec.kind:
             case Continuous():
                 if spec.name in self.normalise:
-                    target = in_patch_units(target, masked.batch.valid[spec.name], target.shape[-1] // masked.grid[1])
+                    target = in_patch_units(target, counted, target.shape[-1])
                 return (sum_of_l1 if self.error == "l1" else sum_of_squares)(predicted, target, counted)
             case Categorical():
                 return sum_of_cross_entropy(predicted, target, counted)
@@ -107,8 +107,9 @@ def sum_of_squares(predicted: Tensor, target: Tensor, counted: Tensor) -> Tensor
 
 def sum_of_cross_entropy(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
     """-log softmax of logits (B, classes, H, W) at indices (B, 1, H, W), summed where `counted` (B, 1, H, W) is set."""
-    classes = target.masked_fill(~counted, -100).squeeze(1).long()
-    return F.cross_entropy(logits.float(), classes, ignore_index=-100, reduction="sum")
+    classes = target.masked_fill(~counted, -100).flatten().long()
+    rows = logits.float().movedim(1, -1).flatten(0, -2)
+    return F.cross_entropy(rows, classes, ignore_index=-100, reduction="sum")
 
 
 def in_patch_units(target: Tensor, valid: Tensor, side: int) -> Tensor:
