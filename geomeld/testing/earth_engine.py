@@ -12,6 +12,7 @@ import urllib.parse
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,15 @@ from geomeld.testing.ee_graph import Band, Bands, Refused, bands_of
 PUBLIC = "projects/earthengine-public/assets/"
 EVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
 TOKEN = "token-of-the-double"
+
+POWER = frozenset({"COPERNICUS/S1_GRD_FLOAT"})
+"""Assets that hold the power itself, not its decibels."""
+
+FROM_ZERO = {"GOOGLE/DYNAMICWORLD/V1": 1}
+"""Assets whose classes are numbered from 0: what their numbers lack of this project's."""
+
+MASKED = {"JRC/GSW1_4/GlobalSurfaceWater": 0}
+"""Assets that mask a value which means something."""
 
 ACCOUNT = "tester@example.iam.gserviceaccount.com"
 
@@ -63,15 +73,20 @@ class EarthEngine:
 
     def key_file(self, path: Path) -> Path:
         """A key of a service account that the double knows, for GOOGLE_APPLICATION_CREDENTIALS."""
-        from cryptography.hazmat.primitives import serialization
-        from cryptography.hazmat.primitives.asymmetric import rsa
-
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        about = {"type": "service_account", "client_email": ACCOUNT, "private_key": key.decode(), "private_key_id": "1"}
+        key = _private_key()
+        about = {"type": "service_account", "client_email": ACCOUNT, "private_key": key, "private_key_id": "1"}
         path.write_text(json.dumps({**about, "token_uri": f"{self.url}/token", "project_id": "earth-project"}))
         return path
+
+
+@cache
+def _private_key() -> str:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return key.private_bytes(*form).decode()
 
 
 @contextmanager
@@ -292,11 +307,11 @@ class _Earth:
             return np.full(self.grid.shape, fill, band.dtype)
         values, valid = layer.band(self._name(band, product, modality, scenes))
         values = values.astype(np.float32)
-        if modality.linear_power:
+        if product.asset in POWER:
             values = 10 ** (values / 10)
-        values = values - product.shift
-        if product.masked is not None:
-            seen = valid & (values != product.masked)
+        values = values - FROM_ZERO.get(product.asset, 0)
+        if product.asset in MASKED:
+            seen = valid & (values != MASKED[product.asset])
             if band.within is not None:
                 values, seen = np.where(seen, values, band.within), valid
             valid = seen
