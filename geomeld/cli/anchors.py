@@ -1,33 +1,49 @@
-"""`geomeld anchors`: places and dates from a table, or sampled, to anchors.parquet."""
+"""`geomeld anchors`: places and dates, imported and drawn, thinned and dated, to anchors.parquet."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import tyro
 
+from geomeld.build.recipe import Recipe
+
 
 @dataclass(frozen=True)
 class Options:
-    """Import places from a table, or sample them evenly over the simulated Earth's biomes."""
+    """Import places, draw others, let overlapping tiles give way, and write them with a report of what was dropped."""
 
     out: Path
-    """File to write, e.g. anchors.parquet."""
-    file: Path | None = None
-    """CSV or (Geo)Parquet with lat and lon, and optionally id, date, source, biome."""
-    sample: int | None = None
-    """Number of places to draw on the simulated Earth instead."""
-    seed: int = 0
-    """Of the places' Earth and of the drawn dates."""
+    """File to write, e.g. anchors.parquet; the report stands beside it, e.g. anchors.html."""
+    json: bool = False
+    """Print the summary as JSON."""
+    recipe: tyro.conf.OmitArgPrefixes[Recipe] = field(default_factory=Recipe)
 
 
 def main(argv: list[str]) -> int:
     """Run the verb."""
-    options = tyro.cli(Options, args=argv, prog="geomeld anchors")
-    from geomeld.build.anchors import write_anchors
+    import json
 
-    anchors = anchors_from(options.file, options.sample, options.seed)
-    write_anchors(options.out, anchors)
-    print(f"{len(anchors)} anchors -> {options.out}")
+    options = tyro.cli(Options, args=argv, prog="geomeld anchors")
+    from geomeld.build.anchors.columns import write_columns
+    from geomeld.build.anchors.make import make_anchors, provenance
+    from geomeld.figures.anchors_page import write_anchors_page
+
+    made = make_anchors(options.recipe)
+    story = provenance(options.recipe, made)
+    write_columns(options.out, made.anchors, story)
+    report = write_anchors_page(made.anchors, made.dropped, made.short, options.out.with_suffix(".html"))
+    if options.json:
+        print(json.dumps(story))
+        return 0
+    print(f"{len(made.anchors)} anchors -> {options.out}")
+    for source, count in Counter(made.anchors["source"]).most_common():
+        print(f"  {count:9} from {source}")
+    for source, reason, count in story["dropped"]:
+        print(f"  {count:9} of {source} dropped: {reason}")
+    for remark in made.remarks:
+        print(f"  {remark}")
+    print(f"report -> {report}")
     return 0
 
 

@@ -7,13 +7,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from geomeld.build.squares import Floats, Squares, on_sphere, squares_of, zones_of
+from geomeld.build.squares import Floats, on_sphere, squares_of, zones_of
 from geomeld.core.grid import EARTH_RADIUS_M, TILE_METRES
 
 SIDE = int(TILE_METRES)
 
 ACROSS_M = 1810.0
-"""Two tiles of different zones have no axes in common: nearer than the diagonal of a tile, they count as overlapping."""
+"""Tiles of different zones have no axes in common: nearer than the diagonal of a tile, they count as overlapping."""
 
 DOUBLE_M = 100.0
 """Places of one source nearer than this are the same place given twice."""
@@ -52,7 +52,7 @@ def thin(
     place[border] = np.arange(len(border), dtype=np.int32)
     blocked, parent = _greedy(
         squares.epsg, squares.left, squares.top, order, source, lenient, place, points,
-        _chord(ACROSS_M), _chord(DOUBLE_M),
+        chord(ACROSS_M), chord(DOUBLE_M),
     )  # fmt: skip
     return Thinned(blocked, parent)
 
@@ -71,13 +71,13 @@ def _border(lon: Floats, lat: Floats) -> NDArray[np.int64]:
     return np.flatnonzero(meets)
 
 
-def _chord(metres: float) -> float:
+def chord(metres: float) -> float:
     """Squared straight distance on the unit sphere."""
     return (2 * math.sin(metres / EARTH_RADIUS_M / 2)) ** 2
 
 
 @njit(cache=True, nogil=True)
-def _mixed(a, b, c):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
+def mixed(a, b, c):  # type: ignore[no-untyped-def] # pragma: no cover - compiled
     h = np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(b) * np.uint64(0xC2B2AE3D27D4EB4F)
     h ^= np.uint64(c) * np.uint64(0x165667B19E3779F9)
     h ^= h >> np.uint64(29)
@@ -121,7 +121,7 @@ def _greedy(epsg, left, top, order, source, lenient, place, points, across, doub
         x, y = left[i] // 1280, top[i] // 1280
         for a in range(x - 1, x + 2):
             for b in range(y - 1, y + 2):
-                j = head[_mixed(epsg[i], a, b) & mask]
+                j = head[mixed(epsg[i], a, b) & mask]
                 while j >= 0 and blocked[i] < 0:
                     dx, dy = abs(left[i] - left[j]), abs(top[i] - top[j])
                     same_cell = left[j] // 1280 == a and top[j] // 1280 == b
@@ -135,13 +135,13 @@ def _greedy(epsg, left, top, order, source, lenient, place, points, across, doub
                     j = chain[j]
         p = place[i]
         if p >= 0 and blocked[i] < 0:
-            u = int(math.floor(points[p, 0] / cube))
-            v = int(math.floor(points[p, 1] / cube))
-            w = int(math.floor(points[p, 2] / cube))
+            u = math.floor(points[p, 0] / cube)
+            v = math.floor(points[p, 1] / cube)
+            w = math.floor(points[p, 2] / cube)
             for a in range(u - 1, u + 2):
                 for b in range(v - 1, v + 2):
                     for c in range(w - 1, w + 2):
-                        q = cube_head[_mixed(a, b, c) & narrow]
+                        q = cube_head[mixed(a, b, c) & narrow]
                         while q >= 0 and blocked[i] < 0:
                             j = owner[q]
                             d = 0.0
@@ -161,11 +161,11 @@ def _greedy(epsg, left, top, order, source, lenient, place, points, across, doub
             continue
         for m in range(met):
             parent[_root(parent, near[m])] = _root(parent, i)
-        slot = _mixed(epsg[i], x, y) & mask
+        slot = mixed(epsg[i], x, y) & mask
         chain[i] = head[slot]
         head[slot] = i
         if p >= 0:
-            slot = _mixed(u, v, w) & narrow
+            slot = mixed(u, v, w) & narrow
             cube_chain[p] = cube_head[slot]
             cube_head[slot] = p
             owner[p] = i

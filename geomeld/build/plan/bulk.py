@@ -1,7 +1,6 @@
 """Planning in bulk: the scenes of millions of anchors from files of items, without a request per anchor."""
 
 import datetime as dt
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -294,7 +293,7 @@ class _Bulk:
 
     def _anchors_of(self, rows: NDArray[np.int64]) -> Iterator[Anchor]:
         for r in self._anchors.take(pa.array(rows)).to_pylist():
-            yield Anchor(**{**r, "reference_date": dt.date.fromisoformat(r["reference_date"])})
+            yield anchor_of(r)
 
     @staticmethod
     def _of(timing: Timing, modalities: Iterable[Modality]) -> list[Modality]:
@@ -414,6 +413,6 @@ def _joined(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 
-def reasons_of(rows: Iterable[str]) -> Counter[str]:
-    """Reasons by kind: what precedes their parenthesis."""
-    return Counter(r.partition(" (")[0] for r in rows if r)
+def anchor_of(row: dict[str, Any]) -> Anchor:
+    """An anchor from its columns."""
+    return Anchor(**{**row, "reference_date": dt.date.fromisoformat(row["reference_date"])})
