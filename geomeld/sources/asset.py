@@ -34,7 +34,9 @@ HTTP = {
     "GDAL_HTTP_RETRY_DELAY": "1",
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
 }
-"""GDAL settings for files on the web: no folder listings, bounded waiting."""
+"""GDAL settings for files on the web: no folder listings, bounded waiting. Those in the environment win."""
+
+HTTP |= {name: value for name, value in os.environ.items() if name in HTTP}
 
 KEPT_OPEN = 128
 """Files that a process keeps open: neighbouring tiles read the same ones."""
@@ -45,6 +47,9 @@ the whole."""
 
 PASSING = ("HTTP response code: 5", "HTTP response code: 408", "HTTP response code: 429", "CURL error", "imed out")
 """What GDAL says of failures that trying again may cure."""
+
+IMPATIENT = ("HTTP response code: 429", "HTTP response code: 503")
+"""The codes that servers send a Retry-After with."""
 
 REFUSED = (
     "HTTP response code: 401",
@@ -224,7 +229,9 @@ def _explained(told: str, href: str, what: str) -> SourceError:
         return any(word in told for word in words)
 
     if says(PASSING):
-        return TransientError(f"{what} did not come ({place}): {told}. Try again later.")
+        fault = fault_of(href) if is_remote(href) and says(IMPATIENT) else None
+        wait = getattr(fault, "retry_after", None)  # GDAL does not say what the server asked for
+        return TransientError(f"{what} did not come ({place}): {told}. Try again later.", wait)
     fault = fault_of(href) if is_remote(href) and not says(REFUSED + ABSENT) else None
     if says(REFUSED) or isinstance(fault, AuthError):
         return AuthError(

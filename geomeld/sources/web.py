@@ -3,6 +3,7 @@
 import datetime as dt
 import email.utils
 import http.client
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -12,8 +13,8 @@ from pathlib import Path
 from geomeld.core.errors import AuthError, MissingAsset, SourceError, TransientError
 from geomeld.sources import pace
 
-TIMEOUT_S = 30.0
-"""Seconds that a request may take."""
+TIMEOUT_S = float(os.environ.get("GDAL_HTTP_TIMEOUT", "30"))
+"""Seconds that a request may take; by the same variable as GDAL's own requests."""
 
 BUSY = frozenset({408, 425, 429})
 """HTTP codes below 500 that ask for patience."""
