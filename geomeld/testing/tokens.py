@@ -26,6 +26,8 @@ class TokenServer:
     """Seconds that a token opens anything."""
     skew_s: float = 0.0
     """How far its clock is ahead: it dates its answers and states expiries by that clock."""
+    opens_s: float | None = None
+    """Seconds that a token really opens anything, where that is not what is said of it."""
     stale: int = 0
     """So many tokens to come have expired before they are handed out, whatever is said of them."""
     status: int = 0
@@ -41,7 +43,7 @@ class TokenServer:
 
     def token(self, collection: str) -> dict[str, str]:
         """A token for the files of a collection, and when it expires."""
-        until = int(time.time() + self.life_s)
+        until = int(time.time() + (self.life_s if self.opens_s is None else self.opens_s))
         if self.stale > 0:
             self.stale -= 1
             until = int(time.time()) - 10

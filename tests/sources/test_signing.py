@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 
 from geomeld.build.anchors import read_anchors
 from geomeld.build.config import BuildConfig
@@ -18,6 +19,7 @@ from geomeld.core.grid import Grid
 from geomeld.dataset import open_dataset
 from geomeld.modalities import MODALITIES
 from geomeld.sources import signing
+from geomeld.sources.asset import look
 from geomeld.sources.signing import PLANETARY_COMPUTER, Signing, signing_of
 from geomeld.sources.stac import StacSource
 from geomeld.testing.nginx import nginx
@@ -182,3 +184,17 @@ def test_the_planetary_computer_signs_its_own_files():
     assert not found.signs("https://blob.core.windows.net.example.org/B02.tif")
     assert not found.signs("https://example.org/B02.tif")
     assert signing_of("https://earth-search.aws.element84.com/v1") is None
+
+
+@needs_nginx
+def test_a_token_that_dies_while_its_file_is_open_is_renewed(web, tokens):
+    tokens.opens_s = 1.0
+    href, whose = f"{web.signed}/sentinel-1-rtc/S1_282D_485L_3_3/vv.tif", Signing(tokens.url)
+    look(href, "vv", lambda dataset: dataset.crs, whose, "sentinel-1-rtc")
+    time.sleep(2.1)  # the web server counts in seconds
+    tokens.opens_s = None
+    seen = look(href, "vv", lambda dataset: dataset.read(1), whose, "sentinel-1-rtc")
+    with rasterio.open(PLACES / "sentinel-1-rtc/S1_282D_485L_3_3/vv.tif") as dataset:
+        np.testing.assert_array_equal(seen, dataset.read(1))
+    assert len(tokens.asked) == 2
+    assert 403 in codes(web)
