@@ -93,14 +93,18 @@ class PackedVolume:
 
     def read(self, tile_id: int, names: Sequence[str] | None) -> Tile:
         """The tile with only the layers in `names` (None: all it has). Raises CorruptFile naming shard and tile."""
-        metadata, rows = self._head(tile_id)
-        wanted = np.array([n in self._modalities and (names is None or n in names) for n, _, _ in self._layers])
-        rows = rows[wanted[rows["layer"]]]
+        metadata, groups = self._described(tile_id, names)
         try:
-            layers = self._layers_of(tile_id, rows, metadata)
+            layers = self._layers_of(tile_id, groups, metadata)
             return tile_of({n: layers[n] for n in self._modalities if n in layers}, metadata)
         except (GeoMeldError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise CorruptFile(f"Tile {tile_id} in {self.shard} is no tile ({error}).") from None
+
+    def spans(self, tile_id: int, names: Sequence[str] | None) -> list[tuple[int, int]]:
+        """(offset, length) of the pixels of some layers in the shard."""
+        start = int(self._entries[self._places[tile_id]]["offset"])
+        found = [self._span(group) for group in self._described(tile_id, names)[1]]
+        return [(start + first, end - first) for first, end in found]
 
     def damage(self) -> Iterator[str]:
         """Every tile whose bytes are not those that were written."""
@@ -118,12 +122,18 @@ class PackedVolume:
             raise CorruptFile(f"Tile {tile_id} in {self.shard} is damaged. Delete the shard and pack again.")
         return parse_metadata(data[:document].tobytes()), data[document:].view(ROW)
 
-    def _layers_of(self, tile_id: int, rows: NDArray, metadata: Mapping[str, Any]) -> dict[str, Layer]:
+    def _described(self, tile_id: int, names: Sequence[str] | None) -> tuple[dict[str, Any], list[NDArray]]:
+        """(metadata, rows of every wanted layer) of a tile."""
+        metadata, rows = self._head(tile_id)
+        wanted = np.array([n in self._modalities and (names is None or n in names) for n, _, _ in self._layers])
+        rows = rows[wanted[rows["layer"]]]
+        cuts = np.flatnonzero(np.diff(rows["layer"], prepend=-1, append=-1))
+        return metadata, [rows[a:b] for a, b in pairwise(cuts)]
+
+    def _layers_of(self, tile_id: int, groups: list[NDArray], metadata: Mapping[str, Any]) -> dict[str, Layer]:
         from geomeld.dataset.unpack import decode_layer  # compiled: loaded when pixels are wanted
 
         start = int(self._entries[self._places[tile_id]]["offset"])
-        cuts = np.flatnonzero(np.diff(rows["layer"], prepend=-1, append=-1))
-        groups = [rows[a:b] for a, b in pairwise(cuts)]
         layers = {}
         for group, data in zip(groups, self._stored(start, [self._span(g) for g in groups]), strict=True):
             name, bands, dtype = self._layers[int(group["layer"][0])]

@@ -177,8 +177,8 @@ def remote_shards(address: str) -> tuple[Path, list[RemoteFile]]:
         names = [name for pattern in names for name in _globbed(pattern)]
     if not names:
         raise DatasetError(
-            f"{address} holds no shards (*.tar or *.packed) that may be seen; name its folder or the shards, and log in "
-            "if it is private (HF_TOKEN)."
+            f"{address} holds no shards (*.tar or *.packed) that may be seen; name its folder or the shards, and log "
+            "in if it is private (HF_TOKEN)."
         )
     return folder, [_remote_file(name, folder) for name in names]
 

@@ -43,6 +43,9 @@ class Volume(Protocol):
     def read(self, tile_id: int, names: Sequence[str] | None) -> Tile:
         """The tile with only the layers in `names` (None: all it has)."""
 
+    def spans(self, tile_id: int, names: Sequence[str] | None) -> list[tuple[int, int]]:
+        """(offset, length) of the pixels of some layers in the shard."""
+
 
 class _Handle:
     """An open file, closed when nobody reads from it any more."""
@@ -144,6 +147,12 @@ class TarVolume:
         arrays = {n: _shaped(part, a) for n, part, a in zip(wanted, parts, found, strict=False)}
         with self._naming(member):
             return assemble(arrays, metadata, self._modalities)
+
+    def spans(self, tile_id: int, names: Sequence[str] | None) -> list[tuple[int, int]]:
+        """(offset, length) of the pixels of some layers in the shard, those that HDF5 has to find left out."""
+        arrays = self._members[tile_id].arrays
+        found = [arrays[n] for n in self._modalities if n in arrays and (names is None or n in names)]
+        return [(a.offset, a.nbytes) for a in found if a.offset is not None]
 
     def _whole(self, member: Member) -> bytes:
         (data,) = self._ranges.read(self.shard, self._size, [(member.offset, member.size)])
