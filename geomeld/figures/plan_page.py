@@ -1,4 +1,4 @@
-"""The plan's report: where anchors have scenes, how far these are in time, how wide the search went, and what failed."""
+"""The plan's report: where anchors have scenes, how far off these are in time, how wide the search went."""
 
 from __future__ import annotations
 

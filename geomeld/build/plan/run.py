@@ -53,7 +53,7 @@ def _beside(out: Path) -> Path:
 
 
 def _put(new: Path, out: Path) -> None:
-    """Put a plan in its place if it plans anything. Raises SourceError, with the commonest reason, where it does not."""
+    """Put a plan in its place if it plans anything; raises SourceError with the commonest reasons where it does not."""
     from geomeld.build.plan.summary import summary_of
 
     summary = summary_of(new)

@@ -82,7 +82,8 @@ def summary_of(path: Path) -> Summary:
 
 
 def _days(column: pa.MapArray, days: dict[str, list[NDArray]]) -> None:
-    flat = column.flatten()
+    pair = pa.struct({"name": pa.string(), "days": pa.float64()})
+    flat = column.cast(pa.list_(pair)).flatten()
     names, values = flat.field(0).to_numpy(zero_copy_only=False), flat.field(1).to_numpy()
     for name in np.unique(names) if len(names) else ():
         days.setdefault(str(name), []).append(values[names == name])
