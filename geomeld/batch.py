@@ -68,6 +68,14 @@ class Batch:
         """Number of tiles."""
         return len(self.tile_ids)
 
+    def bands(self, name: str) -> Tensor:
+        """The band mask of a layer, (B, bands) bool: whether a tile has any measurement of a band.
+
+        A band that is not there (B2, B3 and B4 of the published NAIP tiles) is 0 in `values`, the mean, and its pixels
+        are not `valid`, so that no loss counts them.
+        """
+        return self.valid[name].flatten(2).any(dim=2)
+
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device; copies from page-locked memory do not wait for the device."""
         return Batch(
