@@ -51,7 +51,7 @@ def onto(
         return _nothing(len(bands), dataset.dtypes[bands[0] - 1], grid, resampling)
     stored = dataset.read(list(bands), window=found.window)
     if MaskFlags.per_dataset in dataset.mask_flag_enums[bands[0] - 1]:
-        there = np.broadcast_to(dataset.read_masks(bands[0], window=found.window) > 0, stored.shape)
+        there = np.repeat(dataset.read_masks([bands[0]], window=found.window) > 0, len(stored), axis=0)
     else:
         there = _measured(stored, nodata)
     return _resampled(stored, there, found, resampling)

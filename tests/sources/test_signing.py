@@ -86,7 +86,8 @@ def test_without_a_token_files_are_refused_and_with_one_they_are_read(source, we
 
 
 @needs_nginx
-def test_a_token_that_is_refused_is_renewed_once(source, web, tokens):
+def test_a_token_that_is_refused_is_renewed_once(source, web, tokens, caplog):
+    caplog.set_level("INFO")
     tokens.stale = 1
     radar(source)
     assert tokens.asked == ["sentinel-1-rtc"] * 2
@@ -98,6 +99,7 @@ def test_a_token_that_is_refused_is_renewed_once(source, web, tokens):
     assert len(tokens.asked) == 4
     assert "sig=" not in str(caught.value)
     assert "se=" not in str(caught.value)
+    assert "sig=" not in caplog.text
 
 
 @needs_nginx
