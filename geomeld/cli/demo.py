@@ -114,7 +114,7 @@ def _report(options: Options, scores: Any, index: Any, seconds: dict[str, float]
             f"geomeld build --anchors {out}/anchors.parquet --source simulated:{options.seed} --seed {options.seed} "
             f"--shard-size 16 --out {out}/dataset",
             f"geomeld caption {out}/dataset",
-            f"geomeld pretrain demo --epochs {options.epochs} --data {out}/dataset --out {out}/checkpoint",
+            f"geomeld pretrain demo {out}/dataset --epochs {options.epochs} --out {out}/checkpoint",
             f"geomeld evaluate {out}/checkpoint --data {out}/dataset --out {out}/scores",
             f"geomeld embed {out}/dataset --model {out}/checkpoint --out {out}/index",
             f'geomeld search {out}/index "{QUERIES[0]}"',
