@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from tqdm import tqdm
 from geomeld.build.attempt import Attempt, Job, Outcome
 from geomeld.build.config import Patience
 from geomeld.build.ledger import FAILED, READ, STORED, Ledger
-from geomeld.build.plan import PlanRow
+from geomeld.build.plan import Plan, PlanRow
 from geomeld.build.units import write_unit
 from geomeld.core.errors import AuthError, SourceError, TransientError
 from geomeld.core.pool import Engine, as_they_come
@@ -26,6 +25,10 @@ PASSING = (TransientError.kind, AuthError.kind)
 
 AT_ONCE = 4
 """Most neighbours that one process builds in a row, so that they find files open that they share."""
+
+
+FETCHED = 8192
+"""Places that are taken from a plan at a time: its rows lie in another order, and a file gives them up by the group."""
 
 
 @dataclass
@@ -89,10 +92,12 @@ class Rounds:
                     self._stop_where_all_fails(outcome)
 
     def _jobs(self, positions: NDArray[np.int64], last: bool, at_once: int) -> Iterator[list[Job]]:
-        """Neighbours of one unit, some at a time."""
-        every = iter(positions.tolist())
-        while some := list(islice(every, at_once)):
-            yield [Job(p, self.places[self.order[p]], last) for p in some]
+        """Neighbours, some at a time."""
+        for start in range(0, len(positions), FETCHED):
+            window = positions[start : start + FETCHED].tolist()
+            places = _fetched(self.places, self.order[window].tolist())
+            jobs = [Job(position, place, last) for position, place in zip(window, places, strict=True)]
+            yield from (jobs[k : k + at_once] for k in range(0, len(jobs), at_once))
 
     def _settle(self, outcome: Outcome) -> None:
         unit = outcome.position // self.attempt.config.shard_size
@@ -126,6 +131,12 @@ class Rounds:
                 f"{self._in_a_row} tiles in a row could not be had; the last one: {outcome.reason} Nothing is lost: "
                 "run the same command again to go on."
             )
+
+
+def _fetched(places: Sequence[Anchor] | Sequence[PlanRow], wanted: Sequence[int]) -> list[Anchor | PlanRow]:
+    if isinstance(places, Plan):
+        return list(places.at(wanted))
+    return [places[k] for k in wanted]
 
 
 def _size(count: float) -> str:

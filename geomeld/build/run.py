@@ -8,27 +8,23 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any
-
-from tqdm import tqdm
 
 from geomeld.build.attempt import Attempt
 from geomeld.build.config import BuildConfig, Patience
 from geomeld.build.ledger import NAME as LEDGER
 from geomeld.build.ledger import Ledger
 from geomeld.build.order import spatial_order
-from geomeld.build.plan import PlanRow, plan_tile, row_json
+from geomeld.build.plan import PlanRow, row_json
 from geomeld.build.rounds import Rounds
 from geomeld.build.status import UNFINISHED
 from geomeld.build.survey import survey
 from geomeld.build.units import take_stock
 from geomeld.core.config import to_json
-from geomeld.core.errors import DatasetError, MissingProduct, SourceError
-from geomeld.core.pool import Engine, in_order
-from geomeld.core.retry import Retry
+from geomeld.core.errors import DatasetError
+from geomeld.core.pool import Engine
 from geomeld.core.tile import Anchor
 from geomeld.dataset import manifest as manifests
 from geomeld.dataset.files import remove_partials, write_atomically
@@ -63,8 +59,9 @@ def build(
     written to, or no tile at all could be built; SourceError where servers fail too often in a row.
     """
     with _alone(out):
-        order, tile_ids = spatial_order(p if isinstance(p, Anchor) else p.anchor for p in places)
-        identity = _identity(places, source, config)
+        digest = blake2b(digest_size=16)
+        order, tile_ids = spatial_order(_hashed(places, digest))
+        identity = _identity(len(order), digest.hexdigest(), source, config)
         finished = _finished(out, identity)
         if finished is not None and not retry_failed:
             return finished
@@ -86,31 +83,6 @@ def build(
         manifests.save_manifest(out, manifest)
         _clear(out)
         return manifest
-
-
-def plan(
-    anchors: Sequence[Anchor],
-    source: Source,
-    config: BuildConfig,
-    *,
-    workers: int = 1,
-    engine: Engine = "processes",
-) -> list[PlanRow]:
-    """Choose the scenes of all anchors, in their order."""
-    work = partial(_plan_one, source=source, config=config)
-    rows = in_order(
-        work, anchors, min(workers, len(anchors)), preload=(__name__, type(source).__module__), engine=engine
-    )
-    return list(tqdm(rows, desc="plan", total=len(anchors), unit="tile", dynamic_ncols=True))
-
-
-def _plan_one(anchor: Anchor, *, source: Source, config: BuildConfig) -> PlanRow:
-    try:
-        return Retry().call(lambda: plan_tile(anchor, source, config), f"{anchor.tile_id}/plan")[0]
-    except MissingProduct:
-        raise  # no other tile can escape it
-    except SourceError as error:
-        return PlanRow(anchor, reason=str(error))
 
 
 def _pace(work: Path, patience: Patience) -> Pace:
@@ -142,19 +114,18 @@ def _locked(lock: IO[str]) -> bool:
         return False
 
 
-def _identity(places: Places, source: Source, config: BuildConfig) -> dict[str, Any]:
-    """What the bytes of a dataset depend on."""
-    digest = blake2b(digest_size=16)
+def _hashed(places: Places, digest: blake2b) -> Iterator[Anchor]:
+    """The anchors of all places; the digest takes in all that is known of each."""
     for place in places:
         row = to_json(place) if isinstance(place, Anchor) else row_json(place)
         digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
+        yield place if isinstance(place, Anchor) else place.anchor
+
+
+def _identity(places: int, digest: str, source: Source, config: BuildConfig) -> dict[str, Any]:
+    """What the bytes of a dataset depend on."""
     settings = to_json(source) if dataclasses.is_dataclass(source) else source.name
-    return {
-        "build": to_json(config),
-        "source": settings,
-        "places": len(places),
-        "places_hash": digest.hexdigest(),
-    }
+    return {"build": to_json(config), "source": settings, "places": places, "places_hash": digest}
 
 
 def _digest(identity: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 import json as jsonlib
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -95,9 +96,9 @@ def _tell(options: Options) -> int:
     return 0
 
 
-def _places(options: Options, earth: int | None) -> list:
+def _places(options: Options, earth: int | None) -> Sequence:
     """Anchors or plan rows. Raises UsageError unless exactly one of the three ways is asked for."""
-    from geomeld.build.plan import read_plan
+    from geomeld.build.plan import Plan
     from geomeld.cli.anchors import anchors_from
     from geomeld.core.errors import UsageError
 
@@ -107,5 +108,5 @@ def _places(options: Options, earth: int | None) -> list:
             "Give one of --anchors FILE, --plan FILE, or --sample N to draw places on the simulated Earth."
         )
     if options.plan is not None:
-        return read_plan(options.plan)
+        return Plan(options.plan)
     return anchors_from(options.anchors, options.sample, config.seed, earth=earth, years=config.years)

@@ -2,14 +2,19 @@
 
 import datetime as dt
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from geomeld.build.config import BuildConfig
 from geomeld.build.order import hilbert, spatial_order
+from geomeld.build.plan import Plan, plan_tile, write_plan
+from geomeld.build.run import build
 from geomeld.core.errors import AnchorError
 from geomeld.core.grid import utm_epsg
 from geomeld.core.tile import Anchor
+from geomeld.testing import FakeSource
 
 DAY = dt.date(2020, 6, 15)
 
@@ -62,3 +67,17 @@ def test_a_doubled_or_polar_place_is_refused() -> None:
         spatial_order([Anchor(7, 1.0, 2.0, DAY), Anchor(8, 3.0, 4.0, DAY), Anchor(7, 5.0, 6.0, DAY)])
     with pytest.raises(AnchorError, match="outside UTM"):
         spatial_order([Anchor(7, 1.0, 85.0, DAY)])
+
+
+def test_a_build_from_a_plan_file_of_several_groups_equals_one_from_its_rows(tmp_path: Path, monkeypatch) -> None:
+    source, config = FakeSource(serves=frozenset({"sentinel2", "dynamic_world"})), BuildConfig(shard_size=2)
+    anchors = [a for a in places(12) if abs(a.lat) < 70][:7]
+    rows = [plan_tile(a, source, config) for a in anchors]
+    monkeypatch.setattr("geomeld.build.plan.row.GROUP", 3)
+    monkeypatch.setattr("geomeld.build.rounds.FETCHED", 4)
+    write_plan(tmp_path / "plan.parquet", rows)
+    one = build(Plan(tmp_path / "plan.parquet"), source, tmp_path / "file", config)
+    other = build(rows, source, tmp_path / "rows", config)
+    direct = build(anchors, source, tmp_path / "anchors", config)
+    assert one == other
+    assert one.shards == direct.shards

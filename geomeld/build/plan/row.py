@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -173,6 +174,18 @@ class Plan(Sequence[PlanRow]):
     def __iter__(self) -> Iterator[PlanRow]:
         for group in range(len(self._starts) - 1):
             yield from self._group(group)
+
+    def at(self, rows: Sequence[int]) -> list[PlanRow]:
+        """Rows at any positions, in the order that is asked for; every row group is read once at most."""
+        by_group: dict[int, list[int]] = {}
+        for i in rows:
+            by_group.setdefault(bisect_right(self._starts, i) - 1, []).append(i)
+        found: dict[int, PlanRow] = {}
+        for group, wanted in by_group.items():
+            with _readable(self.path):
+                part = self._file.read_row_group(group).take([i - self._starts[group] for i in wanted])
+                found.update(zip(wanted, (_row(r) for r in part.to_pylist()), strict=True))
+        return [found[i] for i in rows]
 
     def __reduce__(self) -> tuple[type["Plan"], tuple[Path]]:
         return Plan, (self.path,)
