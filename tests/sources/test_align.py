@@ -29,6 +29,9 @@ DATA = Path(__file__).parents[2].parent / "shared" / "data"
 GRANULE = "major_tom/0U/0U_199R/S2A_MSIL2A_20220706T085611_N0400_R007_T33NZA_20220706T153419"
 PATCH = "bigearthnet/S2A_MSIL2A_20170617T113321_36_85/S2A_MSIL2A_20170617T113321_36_85"
 RADAR = "bigearthnet_s1/S1A_IW_GRDH_1SDV_20170613T165043_33UUP_61_39/S1A_IW_GRDH_1SDV_20170613T165043_33UUP_61_39"
+PAIR = "ssl4eo_s12_pair"
+PASS = "S1A_IW_GRDH_1SDV_20200607T010800_20200607T010825_032904_03CFBA_D457"
+WATER = "jrc_surface_water/Aggregated/LATEST"
 PLACE = "terramesh_stac/{}/{}_282D_485L_3_3/{}.tif"
 
 FILES = {
@@ -48,6 +51,10 @@ FILES = {
     "voids": ("srtm/N42E001.hgt.zip", "bilinear", -32768, 128),
     "land cover 2020": ("sao_tome/ESA_WorldCover_10m_2020_v100_N00E006_Map.tif", "nearest", 0, 128),
     "land cover 2021": ("sao_tome/ESA_WorldCover_10m_2021_v200_N00E006_Map.tif", "nearest", 0, 128),
+    "pair, 10 m in degrees": (f"{PAIR}/s2a/0000200/20200604T054639_20200604T054831_T43RCP/B8.tif", "bilinear", 0, 128),
+    "pair, 60 m in degrees": (f"{PAIR}/s2a/0000200/20200604T054639_20200604T054831_T43RCP/B9.tif", "bilinear", 0, 128),
+    "pair, radar in degrees": (f"{PAIR}/s1/0000200/{PASS}/VH.tif", "bilinear", None, 128),
+    "surface water": (f"{WATER}/occurrence/tiles/occurrence-0000360000-0000480000.tif", "nearest", 255, 128),
     "photograph, average": ("naip/m_3211605_ne_11_060_20200415.tif", "average", None, 96),
 }
 EVER = dt.datetime(2015, 1, 1, tzinfo=dt.UTC), dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
