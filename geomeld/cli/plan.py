@@ -69,7 +69,6 @@ def main(argv: list[str]) -> int:
 def _planned(options: Options) -> list[str]:
     """Write the plan; returns what there is to say about the items."""
     from geomeld.build.anchors.columns import read_columns
-    from geomeld.build.plan.each import forget
     from geomeld.build.plan.run import plan_with_items, plan_with_source
     from geomeld.sources import open_source
 
@@ -79,9 +78,6 @@ def _planned(options: Options) -> list[str]:
     keep = options.out.with_name(f".{options.out.name}.answers")
     if options.items:
         source = open_source(options.source) if options.source else None
-        remarks = plan_with_items(anchors, options.items, options.out, config, source, options.workers, keep)
-    else:
-        source = open_source(options.source or "simulated")
-        remarks = plan_with_source(anchors, source, options.out, config, options.workers, keep)
-    forget(keep)
-    return remarks
+        return plan_with_items(anchors, options.items, options.out, config, source, options.workers, keep)
+    source = open_source(options.source or "simulated")
+    return plan_with_source(anchors, source, options.out, config, options.workers, keep)

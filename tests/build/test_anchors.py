@@ -109,7 +109,7 @@ def test_drawn_places_meet_their_quotas_lie_in_their_strata_and_keep_their_dista
     continents = PolygonRegions({"West": box(-30, -10, 0, 40), "East": box(0, -10, 30, 40)})
     strata = strata_of(biomes, continents, ("West", "East"))
     assert {("Forest", "West"), ("Forest", "East"), ("Desert", "West"), ("Desert", "East")} <= set(strata)
-    quotas = {s: 150 for s in strata} | {("Islet", ""): 30, ("Desert", "Nowhere"): 2}
+    quotas = dict.fromkeys(strata, 150) | {("Islet", ""): 30, ("Desert", "Nowhere"): 2}
     found = sample(quotas, biomes, continents, seed=4)
     for (biome, continent), n in quotas.items():
         mine = found.places[(found.places.biome == biome) & (found.places.continent == continent)]

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from geomeld.build.config import BuildConfig
 from geomeld.build.plan.bulk import anchor_of, plan_in_bulk
-from geomeld.build.plan.each import plan_each
+from geomeld.build.plan.each import forget, plan_each
 from geomeld.build.plan.items import Items
 from geomeld.build.plan.row import write_plan
 from geomeld.core.errors import SourceError
@@ -31,6 +31,7 @@ def plan_with_items(
     titles = _titles(source)
     new = _beside(out)
     remarks = plan_in_bulk(anchors, items, new, config, source=source, titles=titles, workers=workers, keep=keep)
+    forget(keep)
     _put(new, out)
     if config.clear_share > 0:
         remarks.append("no scene was looked at: clouds over the tile itself show when it is built")
@@ -44,6 +45,7 @@ def plan_with_source(
     jobs = [anchor_of(row) for row in anchors.to_pylist()]
     new = _beside(out)
     write_plan(new, plan_each(jobs, source, config, workers=workers, keep=keep))
+    forget(keep)
     _put(new, out)
     return []
 
