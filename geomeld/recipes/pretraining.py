@@ -154,7 +154,7 @@ def base() -> PretrainConfig:
 
 
 def large() -> PretrainConfig:
-    """GeoMeld-FM with the largest encoder that is published for images of this kind (197 M parameters).
+    """GeoMeld-FM with a very large encoder (197 M parameters; `--size huge` takes 660 M).
 
     Command: `torchrun --nproc-per-node GPUS -m geomeld pretrain large DATASET --accumulate 64`.
     Cost: `--dry-run` counts it.
