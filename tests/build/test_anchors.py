@@ -25,11 +25,13 @@ from geomeld.build.anchors.make import make_anchors
 from geomeld.build.anchors.overlap import thin
 from geomeld.build.anchors.regions import PolygonRegions
 from geomeld.build.anchors.sample import even_quotas, sample, strata_of
+from geomeld.build.order import spatial_order
 from geomeld.build.recipe import Recipe
 from geomeld.build.squares import on_sphere, squares_of
 from geomeld.cli import main
 from geomeld.core.errors import AnchorError, UsageError
 from geomeld.core.grid import EARTH_RADIUS_M, Grid
+from geomeld.core.tile import Anchor
 
 PLACES = Path(__file__).parents[3] / "shared" / "data" / "places"
 needs_places = pytest.mark.skipif(not PLACES.exists(), reason="the real places are not here")
@@ -428,3 +430,11 @@ def test_columns_are_held_to_the_rules_of_anchors(tmp_path: Path) -> None:
         pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), tmp_path / "bad.parquet")
         with pytest.raises(AnchorError, match=words):
             read_columns(tmp_path / "bad.parquet")
+
+
+def test_anchors_lie_in_the_order_in_which_they_are_built(tmp_path: Path) -> None:
+    made = make_anchors(Recipe(sample=300))
+    anchors = [Anchor(r.tile_id, r.lon, r.lat, dt.date(2020, 1, 1)) for r in made.anchors.itertuples()]
+    order, ids = spatial_order(anchors)
+    assert order.tolist() == list(range(len(anchors)))
+    assert ids.tolist() == made.anchors.tile_id.tolist()

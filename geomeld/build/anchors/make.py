@@ -30,8 +30,9 @@ from geomeld.build.anchors.regions import (
 )
 from geomeld.build.anchors.sample import Stratum, even_quotas, sample, strata_of
 from geomeld.build.anchors.table import reference_date
+from geomeld.build.order import BITS, hilbert
 from geomeld.build.recipe import Recipe
-from geomeld.build.squares import inside_utm
+from geomeld.build.squares import inside_utm, zones_of
 from geomeld.core.config import to_json
 from geomeld.core.draw import below, draw_words
 from geomeld.core.errors import AnchorError
@@ -85,9 +86,17 @@ def make_anchors(recipe: Recipe) -> Made:
         raise AnchorError("No place is left: all were dropped, or none could be drawn. Look at the exclusion zones.")
     frame, gone, group = _thinned(frame, origins, recipe)
     drops.append(gone)
-    made.anchors = _labelled(frame.assign(overlap_group=group), recipe)
+    made.anchors = _along_the_curve(_labelled(frame.assign(overlap_group=group), recipe))
     made.dropped = pd.concat([d for d in drops if len(d)] or [drops[-1]], ignore_index=True)
     return made
+
+
+def _along_the_curve(frame: pd.DataFrame) -> pd.DataFrame:
+    """In the order in which tiles are built, so that a plan of them is read from one end to the other."""
+    lon, lat = frame["lon"].to_numpy(), frame["lat"].to_numpy()
+    x, y = (np.clip((v * 2**BITS).astype(np.int64), 0, 2**BITS - 1) for v in ((lon + 180) / 360, (lat + 90) / 180))
+    order = np.lexsort((frame["tile_id"].to_numpy(), hilbert(x, y), zones_of(lon, lat)))
+    return frame.iloc[order].reset_index(drop=True)
 
 
 def provenance(recipe: Recipe, made: Made) -> dict[str, Any]:

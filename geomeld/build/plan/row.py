@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,10 @@ from geomeld.dataset.files import atomic
 from geomeld.sources import Scene
 
 GROUP = 5000
-"""Rows of a row group: what a reader holds at a time."""
+"""Rows of a row group."""
+
+HELD = 16
+"""Row groups that a reader of single rows holds: places that are near in a plan are near on the ground, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +161,7 @@ class Plan(Sequence[PlanRow]):
         self._starts = [0]
         for size in sizes:
             self._starts.append(self._starts[-1] + size)
-        self._held: tuple[int, list[PlanRow]] = (-1, [])
+        self._held: OrderedDict[int, pa.Table] = OrderedDict()
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -169,11 +173,11 @@ class Plan(Sequence[PlanRow]):
         if not 0 <= i < len(self):
             raise IndexError(f"{self.path} has {len(self)} rows; there is no row {i}.")
         group = next(k for k in range(len(self._starts) - 1) if i < self._starts[k + 1])
-        return self._group(group)[i - self._starts[group]]
+        return _rows(self._group(group).slice(i - self._starts[group], 1), self.path)[0]
 
     def __iter__(self) -> Iterator[PlanRow]:
         for group in range(len(self._starts) - 1):
-            yield from self._group(group)
+            yield from _rows(self._group(group), self.path)
 
     def at(self, rows: Sequence[int]) -> list[PlanRow]:
         """Rows at any positions, in the order that is asked for; every row group is read once at most."""
@@ -190,11 +194,14 @@ class Plan(Sequence[PlanRow]):
     def __reduce__(self) -> tuple[type["Plan"], tuple[Path]]:
         return Plan, (self.path,)
 
-    def _group(self, group: int) -> list[PlanRow]:
-        if self._held[0] != group:
+    def _group(self, group: int) -> pa.Table:
+        if group not in self._held:
             with _readable(self.path):
-                self._held = group, [_row(r) for r in self._file.read_row_group(group).to_pylist()]
-        return self._held[1]
+                self._held[group] = self._file.read_row_group(group)
+            if len(self._held) > HELD:
+                self._held.popitem(last=False)
+        self._held.move_to_end(group)
+        return self._held[group]
 
 
 def read_plan(path: Path) -> list[PlanRow]:
@@ -210,6 +217,11 @@ def _readable(path: Path) -> Iterator[None]:
         raise DatasetError(
             f"{path} is no plan that `geomeld plan` of this version wrote: {error}. Plan again."
         ) from None
+
+
+def _rows(table: pa.Table, path: Path) -> list[PlanRow]:
+    with _readable(path):
+        return [_row(r) for r in table.to_pylist()]
 
 
 def _row(r: Mapping[str, Any]) -> PlanRow:
