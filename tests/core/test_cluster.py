@@ -1,7 +1,9 @@
 """A Ray cluster does what processes do: the same results in the same order, errors as they were, lost nodes made up."""
 
 import sys
+import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -61,4 +63,34 @@ def test_a_build_on_a_cluster_gives_the_same_bytes(cluster, tmp_path: Path) -> N
         caption_dataset(tmp_path / engine, CaptionConfig(chunk=2), engine=engine)
     one, other = ({p.name: p.read_bytes() for p in (tmp_path / e).glob("*[rt]")} for e in ("processes", "ray"))
     assert len(one) == 3
+    assert one == other
+
+
+@dataclass(frozen=True)
+class SlowSource(FakeSource):
+    """Tiles take their time."""
+
+    def features(self, grid):
+        time.sleep(0.5)
+
+
+def test_a_build_outlives_a_lost_node(cluster, tmp_path: Path) -> None:
+    anchors = sampled_anchors([(-100.0 + 11 * i, 40.0 - 6 * i, "Tundra") for i in range(12)], "fake")
+    source = SlowSource(serves=frozenset({"sentinel2", "dynamic_world"}))
+    config, node = BuildConfig(shard_size=5), next(iter(cluster.worker_nodes))
+    lost = []
+
+    def lose() -> None:
+        while not list((tmp_path / "lost").rglob("*.h5")):
+            time.sleep(0.02)
+        cluster.remove_node(node, allow_graceful=False)
+        lost.append(len(list((tmp_path / "lost").glob("*.tar"))))
+
+    saboteur = threading.Thread(target=lose)
+    saboteur.start()
+    manifest = build(anchors, source, tmp_path / "lost", config, engine="ray")
+    saboteur.join()
+    assert lost[0] < 3, "it was lost while tiles were left"
+    assert manifest == build(anchors, source, tmp_path / "whole", config)
+    one, other = ({p.name: p.read_bytes() for p in (tmp_path / e).glob("*[rt]")} for e in ("lost", "whole"))
     assert one == other
