@@ -26,26 +26,12 @@ class Decoder(nn.Module):
         self.apply(initialise)
         nn.init.normal_(self.mask_token, std=0.02)
 
-    def forward(self, tokens: Tensor, visible: Tensor, everywhere: Sites) -> Tensor:
-        """Tokens (B, n, d) at `visible` (B, n) to a map (B, channels, H, W).
+    def forward(self, tokens: Tensor, visible: Tensor, everywhere: Sites, wanted: Tensor | None = None) -> Tensor:
+        """Tokens (B, n, d) at `visible` (B, n) to squares (B, m, channels, side, side) at the patches `wanted` (B, m).
 
-        `everywhere` are the sites of all patches in row-major order, one per patch. Channels are z-scored bands of a
-        Continuous layer, class logits of a Categorical one.
+        `everywhere` are the sites of all patches in row-major order, one per patch; without `wanted`, all of them are
+        predicted. Channels are z-scored bands of a Continuous layer, class logits of a Categorical one.
         """
-        rows, columns = everywhere.grid
-        squares = self._squares(self._decode(tokens, visible, everywhere)).unflatten(1, (rows, columns))
-        return squares.permute(0, 3, 1, 4, 2, 5).reshape(-1, self.channels, rows * self.side, columns * self.side)
-
-    def at(self, wanted: Tensor, tokens: Tensor, visible: Tensor, everywhere: Sites) -> Tensor:
-        """Squares (B, m, channels, side, side) of the same map at the patches `wanted` (B, m) alone.
-
-        Losses need no more than the hidden patches, and so neither the other predictions nor a map to lay them on.
-        """
-        x = self._decode(tokens, visible, everywhere)
-        return self._squares(x.gather(1, wanted[:, :, None].expand(-1, -1, x.shape[2])))
-
-    def _decode(self, tokens: Tensor, visible: Tensor, everywhere: Sites) -> Tensor:
-        """(B, patches, width) before the head."""
         latent = self.proj(tokens)
         batch, _, width = latent.shape
         patches = everywhere.visible.shape[1]
@@ -53,9 +39,12 @@ class Decoder(nn.Module):
         x = x.scatter(1, visible[:, :, None].expand(-1, -1, width), latent)
         for block in self.blocks:
             x = block(x, everywhere)
-        return x
+        if wanted is not None:
+            x = x.gather(1, wanted[:, :, None].expand(-1, -1, width))
+        x = self.head(x)  # channels fastest, and so they stay in memory
+        return x.view(batch, -1, self.side, self.side, self.channels).permute(0, 1, 4, 2, 3)
 
-    def _squares(self, x: Tensor) -> Tensor:
-        """(B, m, width) to (B, m, channels, side, side), a view of the head's output, channels fastest."""
-        x = self.head(x)
-        return x.view(*x.shape[:2], self.side, self.side, self.channels).permute(0, 1, 4, 2, 3)
+
+def lay_out(squares: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Squares (B, patches, channels, side, side), row by row on the grid, to a map (B, channels, H, W)."""
+    return squares.unflatten(1, grid).permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geomeld.core.errors import UsageError
-from geomeld.models.decoder import Decoder
+from geomeld.models.decoder import Decoder, lay_out
 from geomeld.models.encoder import ConvNeXtV2, Size, initialise
 from geomeld.models.predictor import Predictor
 from geomeld.models.sites import Sites
@@ -130,14 +130,19 @@ class GeoMeldFM(nn.Module):
     # --- training ---
 
     def decode(self, tokens: Tensor, visible: Tensor, grid: tuple[int, int]) -> dict[str, Tensor]:
-        """Tokens (B, n, d) at `visible` patches of `grid` to a map (B, channels, H, W) per target (Decoder.forward)."""
-        everywhere = _everywhere(tokens, grid)
-        return {name: decoder(tokens, visible, everywhere) for name, decoder in self.decoders.items()}
+        """Tokens (B, n, d) at `visible` (B, n) patches of `grid` to a map (B, channels, H, W) per target."""
+        return {name: lay_out(squares, grid) for name, squares in self.decode_at(None, tokens, visible, grid).items()}
 
-    def decode_at(self, wanted: Tensor, tokens: Tensor, visible: Tensor, grid: tuple[int, int]) -> dict[str, Tensor]:
-        """The patches `wanted` (B, m) of these maps: squares (B, m, channels, side, side) per target (Decoder.at)."""
-        everywhere = _everywhere(tokens, grid)
-        return {name: decoder.at(wanted, tokens, visible, everywhere) for name, decoder in self.decoders.items()}
+    def decode_at(
+        self, wanted: Tensor | None, tokens: Tensor, visible: Tensor, grid: tuple[int, int]
+    ) -> dict[str, Tensor]:
+        """The patches `wanted` (B, m) of these maps, None for all: squares (B, m, channels, side, side) per target.
+
+        Losses need no more than the hidden patches, and so neither the other predictions nor a map to lay them on.
+        """
+        patches = torch.arange(grid[0] * grid[1], device=tokens.device).expand(tokens.shape[0], -1)
+        everywhere = Sites(patches, grid, side=1)
+        return {name: decoder(tokens, visible, everywhere, wanted) for name, decoder in self.decoders.items()}
 
     def project_image(self, tokens: Tensor) -> Tensor:
         """g_v(Pool(Z)), unit length (eq. 6, 7): encoder tokens (B, n, d) to (B, 512)."""
@@ -167,12 +172,6 @@ class GeoMeldFM(nn.Module):
             )
         if not x.shape[2] or not x.shape[3] or x.shape[2] % patch or x.shape[3] % patch:
             raise UsageError(f"Pixels are {x.shape[2]} x {x.shape[3]}; both sides must be multiples of {patch}.")
-
-
-def _everywhere(tokens: Tensor, grid: tuple[int, int]) -> Sites:
-    """One site per patch of `grid`, of every sample."""
-    patches = torch.arange(grid[0] * grid[1], device=tokens.device).expand(tokens.shape[0], -1)
-    return Sites(patches, grid, side=1)
 
 
 def _as_tensor(pixels: NDArray[np.number]) -> Tensor:
