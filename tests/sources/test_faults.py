@@ -387,3 +387,22 @@ def test_words_for_catalogues():
     assert open_source("stac:https://example.org/stac,tokens=https://example.org/token") == signed
     with pytest.raises(UsageError, match="signs the files of a STAC catalogue"):
         open_source("simulated:3,tokens=https://example.org/token")
+
+
+def test_no_loss_in_a_header_goes_unnoticed(tmp_path, monkeypatch):
+    """GDAL goes on without the parts of a header that a broken connection cut off, the no-data value among them."""
+    monkeypatch.setitem(asset.HTTP, "GDAL_HTTP_MAX_RETRY", "0")
+    holes = np.where(np.random.default_rng(6).random((1, SIDE, SIDE)) < 0.3, -7, heights()).astype(np.float32)
+    path = catalogue(tmp_path, "aster", {"one": {}}, {"data": holes}, nodata=-7)
+    there = read(StacSource(str(path)))
+    href, lost = "cop-dem-glo-30/one/data.tif", set()
+    with serve(path.parent) as server:
+        for kept in range(8, 640, 8):
+            server.cut["*.tif"] = kept
+            with pytest.raises(TransientError, match="did not come whole") as caught:
+                asset.look(f"{server.url}/{href}", "height", lambda dataset: dataset.read(1))
+            lost.add("IO error" in str(caught.value))
+        server.cut.clear()
+        seen = read(StacSource(f"{server.url}/catalog.json"))
+    assert lost == {True, False}, "some cuts hide a tag, others the whole"
+    np.testing.assert_array_equal(seen.valid, there.valid)
