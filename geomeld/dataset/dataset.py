@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,7 @@ def write_dataset(path: str | Path, tiles: Iterable[Tile], *, source: str = "", 
     if any(folder.glob("*.tar")):
         raise DatasetError(f"{folder} holds shards already; give an empty folder.")
     entries, batch, number = [], [], 0
-    for tile in [*tiles, None]:
+    for tile in chain(tiles, (None,)):
         if tile is not None:
             batch.append(tile)
         if batch and (tile is None or len(batch) == shard_size):
