@@ -119,3 +119,48 @@ def test_the_parts_of_all_ranks_are_the_batch_of_one_process(tmp_path) -> None:
         loader(ranks=6)
     with pytest.raises(ConfigError, match="rank 2 of 2"):
         loader(rank=2, ranks=2)
+
+
+def turned(row: int, column: int, side: int, turns: int, mirrored: bool) -> tuple[int, int]:
+    """Which pixel of the seen square an output pixel shows: the turns undone one by one, then the mirror."""
+    for _ in range(turns):
+        row, column = column, side - 1 - row
+    return (row, side - 1 - column) if mirrored else (row, column)
+
+
+@pytest.mark.parametrize("mirrored", [False, True], ids=["as it lies", "mirrored"])
+@pytest.mark.parametrize("turns", range(4))
+def test_all_eight_turns_of_every_modality_against_plain_loops(turns: int, mirrored: bool) -> None:
+    """Values, masks, and a photograph of 1 m: pixel by pixel from the definition, and all of the same ground."""
+    tile = fake_tile(1)
+    rng = np.random.default_rng(turns)
+    photograph = rng.integers(1, 256, (3, 1280, 1280)).astype(np.uint16)
+    seen = rng.random(photograph.shape) > 0.1
+    tile = replace(tile, layers={**tile.layers, "naip": Layer(photograph, seen, ("R", "G", "B"))})
+    view = View(west=250, north=470, metres=640, turns=turns, mirrored=mirrored)
+    table = list(MODALITIES.values())
+    specs = {
+        m.name: LayerSpec.of(m, *(() if m.is_categorical else ([2.5] * len(m.bands), [1.7] * len(m.bands))))
+        for m in table
+    }
+    batch = collate([tile], table, specs, views=[view])
+    for modality in table:
+        layer, gsd = tile.layers[modality.name], int(modality.gsd)
+        side, top, left = 640 // gsd, 470 // gsd, 250 // gsd
+        values, valid = batch.values[modality.name][0].numpy(), batch.valid[modality.name][0].numpy()
+        assert values.shape == valid.shape == (len(modality.bands), side, side)
+        corners = [(0, 0), (0, side - 1), (side - 1, 0), (side - 1, side - 1)]
+        for row, column in corners + rng.integers(0, side, (60, 2)).tolist():
+            r, c = turned(row, column, side, turns, mirrored)
+            for band in range(len(modality.bands)):
+                was, known = layer.values[band, top + r, left + c], layer.valid[band, top + r, left + c]
+                assert bool(valid[band, row, column]) == bool(known)
+                found = values[band, row, column]
+                if not known:
+                    assert found == 0
+                elif modality.is_categorical:
+                    assert modality.kind.codes[found] == was
+                else:
+                    spec = specs[modality.name]
+                    mean, std = np.float32(spec.mean[band]), np.float32(spec.std[band])
+                    assert found == (np.float32(was) - mean) / std
