@@ -54,6 +54,7 @@ IMPATIENT = ("HTTP response code: 429", "HTTP response code: 503")
 REFUSED = (
     "HTTP response code: 401",
     "HTTP response code: 403",
+    "HTTP response code: 409",
     "AccessDenied",
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",

@@ -59,7 +59,9 @@ PLANETARY_COMPUTER = Signing("https://planetarycomputer.microsoft.com/api/sas/v1
 
 def signing_of(href: str, endpoint: str | None = None) -> Signing | None:
     """The service that signs the files of a catalogue: the one that is named, the Planetary Computer's own for its
-    catalogue, and None for every other."""
+    catalogue or where it is called by its name (for copies of its catalogue elsewhere), and None for every other."""
+    if endpoint == "planetary-computer":
+        return PLANETARY_COMPUTER
     if endpoint is not None:
         return Signing(endpoint.rstrip("/"))
     known = urlsplit(PLANETARY_COMPUTER.endpoint).hostname

@@ -39,13 +39,10 @@ class StacSource:
 
     href: str
     """Path or http(s) address of the root: a static catalog.json, or an API."""
-    osm: str | None = None
-    """OpenStreetMap extract or GeoParquet file of map features instead of the one that the catalogue links to; see
-    OpenStreetMap."""
     name: str = "stac"
     tokens: str | None = None
     """Address of a service that hands out a token per collection for its files, `TOKENS/COLLECTION`; that of the
-    Planetary Computer is known. See Signing."""
+    Planetary Computer is known by its name, and used for its own catalogue. See Signing."""
 
     def modalities(self) -> frozenset[str]:
         """Modalities with a collection in the catalogue.
@@ -91,8 +88,13 @@ class StacSource:
     def features(self, grid: Grid) -> list[Feature] | None:
         """Map features that intersect the grid, sorted by feature_id; None where there is no map extract or it does not
         reach that far."""
-        extract = self.osm or open_catalogue(self.href).linked(MAP)
+        extract = open_catalogue(self.href).linked(MAP)
         return None if extract is None else OpenStreetMap(extract).features(grid)
+
+    def map_product(self) -> str | None:
+        """What map the catalogue links to, and of when; None without one."""
+        extract = open_catalogue(self.href).linked(MAP)
+        return None if extract is None else OpenStreetMap(extract).product
 
     def clear_share(self, scene: Scene, grid: Grid) -> float | None:
         """Share of the tile's pixels that a scene's own classification calls usable (no cloud, shadow or missing data),

@@ -19,7 +19,8 @@ TIMEOUT_S = float(os.environ.get("GDAL_HTTP_TIMEOUT", "30"))
 BUSY = frozenset({408, 425, 429})
 """HTTP codes below 500 that ask for patience."""
 
-REFUSED = frozenset({401, 403})
+REFUSED = frozenset({401, 403, 409})
+"""Azure says 409 of files that are not public."""
 GONE = frozenset({404, 410})
 
 BEGINNING = 16384

@@ -92,6 +92,7 @@ def elevation(tmp_path) -> Path:
 FAULTS = {
     "refused": ({"status": 403}, AuthError, "Asset data of aster item one was refused .*data.tif.*403.*signed"),
     "without a login": ({"status": 401}, AuthError, "was refused .*401"),
+    "not public": ({"status": 409}, AuthError, "was refused .*409"),
     "absent": ({"status": 404}, MissingAsset, "is not there .*data.tif.*404.*leave its item out"),
     "gone": ({"status": 410}, MissingAsset, "is not there"),
     "busy": ({"status": 429}, TransientError, "429.*Try again later"),

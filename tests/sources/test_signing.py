@@ -186,6 +186,7 @@ def test_the_planetary_computer_signs_its_own_files():
     assert not found.signs("https://blob.core.windows.net.example.org/B02.tif")
     assert not found.signs("https://example.org/B02.tif")
     assert signing_of("https://earth-search.aws.element84.com/v1") is None
+    assert signing_of("a/copy/catalog.json", "planetary-computer") == PLANETARY_COMPUTER
 
 
 @needs_nginx
