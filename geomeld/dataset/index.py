@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,13 @@ def _from_json(data: dict[str, Any]) -> ShardIndex:
     return ShardIndex(data["size"], data["sha256"], tuple(_member_from_json(m) for m in data["members"]))
 
 
+@cache
+def _shared(dtype: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+    """The same two objects for all arrays alike: an index of millions of tiles has few kinds of them."""
+    return dtype, shape
+
+
 def _member_from_json(m: dict[str, Any]) -> Member:
-    arrays = {n: Array(offset, dtype, tuple(shape), *rest) for n, (offset, dtype, shape, *rest) in m["arrays"].items()}
+    arrays = {n: Array(o, *_shared(dtype, tuple(shape)), *rest) for n, (o, dtype, shape, *rest) in m["arrays"].items()}
     more = {k: m[k] for k in ("form", "problem", "document") if k in m}
     return Member(m["tile_id"], m["offset"], m["size"], arrays, **more)
