@@ -11,16 +11,24 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_model import RUN
+from small_model import RUN, SPECK
 
 from geomeld.core.errors import CheckpointError, Terminated
 from geomeld.dataset import files, open_dataset
+from geomeld.models.encoder import SIZES
 from geomeld.pretrain import loop, states
 from geomeld.pretrain.states import States
 from geomeld.testing import tiny_dataset
 
 CONFIG = replace(RUN, targets=("sentinel2",), epochs=35, save_every=3, keep=2, best_of=2)
 """Seventy steps, saved every three."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def speck() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SIZES, "atto", SPECK)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +67,7 @@ def die() -> None:
 def train_and_die(data: Path, out: Path, step: int, where: str) -> None:
     """Runs in a process of its own: SIGKILL after a step, in the middle of writing a state, or when it is written."""
     torch.set_num_threads(1)
+    SIZES["atto"] = SPECK
     whole = files.atomic
 
     @contextmanager
