@@ -40,6 +40,11 @@ class Categorical:
         """Stored values in class order."""
         return tuple(c.code for c in self.classes)
 
+    @property
+    def counts_from_one(self) -> bool:
+        """Whether the codes are 1 to the number of classes, so that files may hold them less one."""
+        return self.codes == tuple(range(1, len(self.classes) + 1))
+
     def index_of(self, values: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Class indices 0..n-1 of stored codes, -1 where a code belongs to no class."""
         table = np.full(256, -1, dtype=np.int64)

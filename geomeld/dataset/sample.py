@@ -164,7 +164,7 @@ def _layer(modality: Modality, stored: NDArray, metadata: Mapping[str, Any]) -> 
     if stored.ndim == 2:
         stored = stored[None]
     bands = band_names(modality, stored.shape[0], metadata)
-    if isinstance(modality.kind, Categorical) and _is_raw(modality.kind, stored, metadata):
+    if isinstance(modality.kind, Categorical) and is_raw(modality.kind, stored, metadata):
         stored = stored.astype(np.uint8) + np.uint8(1)
     valid = modality.mark_valid(stored)
     if not valid.all():
@@ -209,14 +209,14 @@ def _in_table_order(
     return whole, known, modality.bands
 
 
-def _is_raw(kind: Categorical, stored: NDArray, metadata: Mapping[str, Any]) -> bool:
+def is_raw(kind: Categorical, stored: NDArray, metadata: Mapping[str, Any]) -> bool:
     """Whether labels of a product that counts from 1 are stored as the raw 0..n-1.
 
     The metadata decides; without it, the highest code n can only be shifted, and a layer with neither that code nor a
     single 0 is read as shifted too. What is left (codes 0..n-1 with zeros) is read as raw: published files of both
     kinds exist, and a tile of zeros and few other labels is far likelier to show water than holes.
     """
-    if kind.codes != tuple(range(1, len(kind.classes) + 1)):
+    if not kind.counts_from_one:
         return False
     said = metadata.get("dynamic_world_encoding")
     if said in (SHIFTED, RAW):
