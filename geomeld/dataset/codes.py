@@ -25,7 +25,7 @@ none): there is no measurement. `offset` counts from the start of the tile's rec
 
 STEPS = (1.0, 1 / 16, 0.1, 0.01, 0.001)
 """Steps that are tried: integers; what bilinear interpolation from 20 m makes of integers; decimals."""
-DTYPES = {BYTES: np.dtype("u1"), WORDS: np.dtype("<u2")}
+DTYPES: dict[int, np.dtype] = {BYTES: np.dtype("u1"), WORDS: np.dtype("<u2")}
 NO_HOLE = -1
 PROBE = 251
 """Pixels that a step must fit before all are looked at."""

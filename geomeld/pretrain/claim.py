@@ -15,7 +15,7 @@ from geomeld.pretrain.start import Tiles
 
 RUN = "run.json"
 
-HOW_NOT_WHAT = ("workers", "save_every", "keep", "best_of", "accumulate", "compile")
+HOW_NOT_WHAT = ("workers", "strict", "save_every", "keep", "best_of", "accumulate", "compile")
 """Fields that a resumed run may change: they decide how it is computed, not what."""
 
 

@@ -58,6 +58,8 @@ class PretrainConfig:
     seed: int = 0
     workers: int = 2
     """Threads that read ahead."""
+    strict: bool = False
+    """A tile that cannot be read ends the run; without it such tiles are skipped, counted and reported."""
     save_every: int = 200
     """Steps between saved training states; the last one is always saved."""
     keep: int = 2

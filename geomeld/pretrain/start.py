@@ -58,9 +58,14 @@ def make_learner(config: PretrainConfig, dataset: Dataset, captions: list[str], 
     uncertain = config.targets if config.reconstruction and config.reconstruction.uncertainty else ()
     learner = Learner(model, teacher=config.jepa is not None, uncertain=uncertain).to(device)
     if config.compile:
-        for part in (model.encoder, *model.decoders.values(), model.predictor, model.text):
-            part.compile()
+        compile_parts(model)
     return learner
+
+
+def compile_parts(model: GeoMeldFM) -> None:
+    """torch.compile of each part in place, at its first use; names of weights stay as they are."""
+    for part in (model.encoder, *model.decoders.values(), model.predictor, model.text):
+        part.compile()
 
 
 def model_config(config: PretrainConfig, dataset: Dataset) -> ModelConfig:
@@ -104,6 +109,7 @@ def make_loader(config: PretrainConfig, dataset: Dataset, model: GeoMeldFM, trai
         config.workers,
         rank=ranks.rank,
         ranks=ranks.size,
+        strict=config.strict,
         pin=ranks.device.type == "cuda",
     )
 
