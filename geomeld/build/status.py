@@ -109,8 +109,8 @@ def _status(out: Path, rows: sqlite3.Connection) -> Status:
     counts = dict(rows.execute("SELECT state, count(*) FROM tiles GROUP BY state"))
     size, seconds = rows.execute("SELECT total(bytes), total(seconds) FROM tiles").fetchone()
     layers = rows.execute(
-        "SELECT modality, total(state = 'read'), total(state = 'empty'), total(state = 'absent'), "
-        "total(state = 'failed'), total(bytes), total(seconds), total(tries) FROM layers GROUP BY modality"
+        "SELECT modality, sum(state = 'read'), sum(state = 'empty'), sum(state = 'absent'), "
+        "sum(state = 'failed'), sum(bytes), total(seconds), sum(tries) FROM layers GROUP BY modality"
     )
     reasons = rows.execute(
         "SELECT state, stage, kind, reason, count(*) FROM tiles WHERE state IN ('failed', 'waiting') "
@@ -125,7 +125,7 @@ def _status(out: Path, rows: sqlite3.Connection) -> Status:
         failed=counts.get(FAILED, 0),
         bytes=int(size),
         seconds=seconds,
-        layers=tuple(LayerCount(n, *map(int, c[:5]), c[5], int(c[6])) for n, *c in layers),
+        layers=tuple(LayerCount(*row) for row in layers),
         reasons=tuple(Reason(*row) for row in reasons),
     )
 
