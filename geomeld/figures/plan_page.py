@@ -39,9 +39,9 @@ def write_plan_page(plan: PlanCounts, out: Path) -> Path:
     """Write the report of a plan to `out` (one offline HTML file) and return its path."""
     page = Page(f"Plan {plan.name}", f"{plan.planned} of {plan.anchors} anchors have scenes.")
     page.section("Where")
-    page.figure(density_map(plan.lon[plan.is_planned], plan.lat[plan.is_planned]), "Anchors with scenes.")
-    if not plan.is_planned.all():
-        page.figure(density_map(plan.lon[~plan.is_planned], plan.lat[~plan.is_planned]), "Anchors without.")
+    for which, title in ((plan.is_planned, "Anchors with scenes."), (~plan.is_planned, "Anchors without.")):
+        if which.any():
+            page.figure(density_map(plan.lon[which].tolist(), plan.lat[which].tolist()), title)
     page.section("Layers")
     page.table(
         ("modality", "tiles", "share of planned tiles, percent", "scenes per tile"),

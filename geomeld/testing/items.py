@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
 from shapely.geometry import mapping
+from shapely.geometry.base import BaseGeometry
 
 from geomeld.sources import Scene
 from geomeld.sources.profiles import PROFILES
@@ -38,7 +39,7 @@ def item_json(scene: Scene) -> dict[str, Any]:
     }
 
 
-def on_globe(footprint: shapely.Geometry) -> shapely.Geometry:
+def on_globe(footprint: BaseGeometry) -> BaseGeometry:
     """A footprint between 180 west and 180 east, cut at the antimeridian as STAC wants it."""
     parts = [
         shapely.affinity.translate(footprint, turn).intersection(shapely.box(-180, -90, 180, 90))

@@ -232,7 +232,9 @@ def _quotas(recipe: Recipe) -> tuple[Regions, Regions, dict[Stratum, int]] | Non
     biomes = _biomes(recipe)
     wanted: dict[Stratum, int] = {}
     only_biomes = recipe.global_south is None and recipe.quotas is None
-    continents: Regions = Anywhere() if only_biomes else _continents(recipe)
+    continents: Regions = Anywhere()
+    if not only_biomes:
+        continents = _continents(recipe)
     if recipe.sample is not None:
         there = biomes.cells().any((1, 2))
         wanted |= even_quotas(recipe.sample, [(n, "") for n, some in zip(biomes.names, there, strict=True) if some])

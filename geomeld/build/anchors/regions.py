@@ -9,6 +9,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
+from shapely.geometry.base import BaseGeometry
 
 from geomeld.core.errors import AnchorError
 
@@ -38,7 +39,7 @@ class Regions(Protocol):
 class PolygonRegions:
     """Regions of a polygon layer, cut along whole degrees so that large ones are as quick as small ones."""
 
-    def __init__(self, shapes: Mapping[str, shapely.Geometry]) -> None:
+    def __init__(self, shapes: Mapping[str, BaseGeometry]) -> None:
         self.names = tuple(shapes)
         pieces, owners, self._cells = [], [], np.zeros((len(shapes), 180, 360), bool)
         for k, shape in enumerate(shapes.values()):
@@ -114,7 +115,8 @@ class SimulatedBiomes:
     def __init__(self, seed: int) -> None:
         from geomeld.sources.simulated.nature import BIOMES
 
-        self.names, self._seed = BIOMES, seed
+        self.names: tuple[str, ...] = BIOMES
+        self._seed = seed
         lon, lat = lattice()
         codes = self.at(lon, lat).reshape(180, 360)
         there = codes == np.arange(len(BIOMES))[:, None, None]
@@ -136,7 +138,8 @@ class SimulatedBiomes:
 class Anywhere:
     """One region without a name and without a border."""
 
-    names = ("",)
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ("",)
 
     def at(self, lon: Floats, lat: Floats) -> NDArray[np.int64]:
         """See `Regions`."""
@@ -156,7 +159,7 @@ def lattice() -> tuple[Floats, Floats]:
 Box = tuple[int, int, int, int]
 
 
-def _cut(shape: shapely.Geometry, box: Box) -> Iterator[tuple[Box, shapely.Geometry]]:
+def _cut(shape: BaseGeometry, box: Box) -> Iterator[tuple[Box, BaseGeometry]]:
     """A shape in pieces: boxes of whole degrees that it fills, and its part of each cell at its border."""
     if not shape.area:
         return

@@ -3,16 +3,15 @@
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pystac
 import shapely
 from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
 from tqdm import tqdm
 
 from geomeld.build.config import BuildConfig
@@ -30,10 +29,9 @@ from geomeld.build.plan.choice import (
 )
 from geomeld.build.plan.each import Job, ask
 from geomeld.build.plan.items import ItemIndex, Items, day_of, occupied, report
-from geomeld.build.plan.outline import joined
 from geomeld.build.plan.row import ANCHOR, GROUP, SCHEMA, PlanRow, plan_writer, scene_columns
+from geomeld.build.plan.scenes import item_columns
 from geomeld.build.plan.store import SceneStore
-from geomeld.build.plan.tables import ItemTable
 from geomeld.build.plan.tile import drawn_date, together_cover
 from geomeld.core.errors import SourceError
 from geomeld.core.modality import Modality, Timing
@@ -41,7 +39,6 @@ from geomeld.core.tile import Anchor
 from geomeld.modalities import MODALITIES
 from geomeld.sources import Scene, Source
 from geomeld.sources.profiles import PROFILES
-from geomeld.sources.stac import scene_of
 
 AT_ONCE = 6_000_000
 """Items that are looked at in one go; more of them are taken region by region, so that memory is bounded."""
@@ -146,9 +143,9 @@ class _Bulk:
             jobs = [Job(a, "photograph", None, tuple(m.name for m in asked)) for a in self._anchors_of(part)]
             for i, row in zip(part, self._ask(jobs, "photographs"), strict=True):
                 self._keep_row(int(i), row, store)
-                for found in row.scenes.values():
-                    if found[0].acquired:
-                        self._dates[i] = np.datetime64(found[0].acquired.date())
+                for photographs in row.scenes.values():
+                    if photographs[0].acquired:
+                        self._dates[i] = np.datetime64(photographs[0].acquired.date())
         times = np.full(len(part), -1, np.int64)
         for modality in self._of(Timing.REFERENCE, self._from_items):
             windows = windows_of(self._dates[part], self._config)
@@ -253,7 +250,7 @@ class _Bulk:
             mine = mine[np.argsort(index.row[mine], kind="stable")]
             done = 0
             for batch in table.items(index.row[mine], modality.name) if len(mine) else ():
-                at = store.append(_columns(batch, modality, title, table))
+                at = store.append(item_columns(batch, modality, title, table))
                 numbers[mine[done : done + len(batch)]] = np.arange(at.start, at.stop)
                 done += len(batch)
         self._chosen.add(rows, ORDER.index(modality), numbers[items])
@@ -336,66 +333,18 @@ class _Bulk:
             yield pa.table([x.cast(f.type) for x, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
 
 
-def _columns(
-    batch: Sequence[dict[str, Any]], modality: Modality, title: str, table: ItemTable
-) -> Iterator[dict[str, Any]]:
-    """Items as values of SCENE, by way of the scenes that the source for catalogues makes of them."""
-    profile = PROFILES[modality.name]
-    dated = modality.timing is not Timing.STATIC
-    for given in batch:
-        footprint = _footprint(given["geometry"])
-        item = _item(given, table)
-        name = title or f"{profile.title} ({given['collection'] or profile.collections[0]})"
-        yield scene_columns(scene_of(item, profile, dated, name, footprint))
-
-
-def _item(given: dict[str, Any], table: ItemTable) -> pystac.Item:
-    times = {k: _time(given["properties"].pop(k, None)) for k in ("datetime", "start_datetime", "end_datetime")}
-    known = times["start_datetime"] or times["end_datetime"] or dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-    item = pystac.Item(
-        given["id"],
-        shapely.geometry.mapping(shapely.from_wkb(given["geometry"])),
-        None,
-        times["datetime"],
-        given["properties"],
-        start_datetime=None if times["datetime"] else known,
-        end_datetime=None if times["datetime"] else times["end_datetime"] or known,
-        collection=given["collection"],
-    )
-    for name, asset in given["assets"].items():
-        href = asset.pop("href")
-        item.assets[name] = _Asset(table.absolute(href), extra_fields=asset)
-    return item
-
-
-class _Asset(pystac.Asset):
-    """An asset whose address is absolute: to find that out takes longer than all the rest."""
-
-    def get_absolute_href(self) -> str | None:
-        return self.href
-
-
-def _time(value: Any) -> dt.datetime | None:
-    if isinstance(value, str):
-        value = dt.datetime.fromisoformat(value)
-    return value.replace(tzinfo=value.tzinfo or dt.UTC).astimezone(dt.UTC) if value else None
-
-
-def _footprint(data: bytes) -> shapely.Geometry:
-    shape = shapely.from_wkb(data)
-    west, _, east, _ = shape.bounds
-    return joined(shape) if east - west > 180.0 else shape
-
-
-def _shapes(items: Items, index: ItemIndex, wanted: NDArray[np.int64]) -> dict[int, shapely.Geometry]:
+def _shapes(items: Items, index: ItemIndex, wanted: NDArray[np.int64]) -> dict[int, BaseGeometry]:
     """Footprints of some items of an index, from its outlines."""
     o = index.outlines
     return {int(k): _shape(o.points, o.rings[o.parts[k] : o.parts[k + 1] + 1]) for k in wanted}
 
 
-def _shape(points: NDArray[np.float64], rings: NDArray[np.int64]) -> shapely.Geometry:
+def _shape(points: NDArray[np.float64], rings: NDArray[np.int64]) -> BaseGeometry:
     # Holes and parts alike: what an odd number of rings surrounds is inside.
-    return reduce(shapely.symmetric_difference, [shapely.Polygon(points[a:b]) for a, b in pairwise(rings)])
+    whole: BaseGeometry = shapely.Polygon()
+    for a, b in pairwise(rings):
+        whole = whole.symmetric_difference(shapely.Polygon(points[a:b]))
+    return whole
 
 
 def _moment(time: int) -> Scene:

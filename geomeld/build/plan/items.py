@@ -1,6 +1,7 @@
 """Items: STAC items in GeoParquet files, local or on the web, as columns in memory, by modality and by place."""
 
 import glob
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -197,7 +198,8 @@ def _near_cells(where: NDArray[np.bool_]) -> NDArray[np.int64]:
     three times around the globe, grown by a cell (more towards the poles)."""
     grown = where.copy()
     for row in np.flatnonzero(where.any(1)):
-        reach = int(np.ceil(REACH / np.cos(np.radians(min(max(abs(row - 90), abs(row - 89)), 85)))))
+        steepest = min(max(abs(int(row) - 90), abs(int(row) - 89)), 85)
+        reach = math.ceil(REACH / math.cos(math.radians(steepest)))
         line = where[row]
         for step in range(-reach, reach + 1):
             for beside in (-1, 0, 1):

@@ -6,6 +6,7 @@ import numpy as np
 import shapely
 from numba import njit
 from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
 
 Floats = NDArray[np.float64]
 
@@ -38,7 +39,7 @@ class Outlines:
         return cls(points, _starts(of_ring, len(rings)), _starts(of_shape[of_part], len(shapes)), boxes)
 
 
-def joined(shape: shapely.Geometry) -> shapely.Geometry:
+def joined(shape: BaseGeometry) -> BaseGeometry:
     """A footprint that is cut at the antimeridian, in one piece: what lies west of 0 is moved by a whole turn."""
     pieces = [
         shapely.affinity.translate(part, 360.0) if part.centroid.x < 0 else part for part in shapely.get_parts(shape)
