@@ -30,6 +30,7 @@ from geomeld.dataset import manifest as manifests
 from geomeld.dataset.files import remove_partials, write_atomically
 from geomeld.dataset.index import load_index
 from geomeld.dataset.manifest import Failure, Manifest, ShardEntry
+from geomeld.dataset.map_table import write_map_table
 from geomeld.dataset.statistics import save_statistics
 from geomeld.sources import Source
 from geomeld.sources.pace import Pace, parsed_rates
@@ -79,6 +80,7 @@ def build(
             raise _nothing(out, failures)
         statistics, products = survey(out, workers, engine)
         save_statistics(out, statistics)
+        write_map_table(out, workers, engine)
         manifest = _manifest(out, source, identity, failures, products)
         manifests.save_manifest(out, manifest)
         _clear(out)

@@ -39,4 +39,6 @@ def build_tile(row: PlanRow, source: Source, read: Read | None = None, features:
     clouds = [v[0].cloud_cover for n, v in row.scenes.items() if v and MODALITIES[n].timing is Timing.REFERENCE]
     facts = {"cloud_cover": clouds[0]} if clouds and clouds[0] is not None else {}
     facts |= signals.published_fields(bare, features(grid))
+    if facts["map_features"] is not None and (product := getattr(source, "map_product", None)):
+        facts["map_product"] = product()
     return Tile(row.anchor, grid, layers, {**bare.metadata, **facts})

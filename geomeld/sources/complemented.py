@@ -56,11 +56,12 @@ class Complemented:
         """As `Source.features`: of the extract where there is one."""
         return self.main.features(grid) if self.map is None else self.map.features(grid)
 
-    def map_snapshot(self) -> str | None:
-        """Date of the map data, None where nothing is known of it."""
+    def map_product(self) -> str | None:
+        """What map this is, and of when; None where nothing is known of it."""
         if self.map is not None:
-            return self.map.snapshot
-        return snapshot() if (snapshot := getattr(self.main, "map_snapshot", None)) else None
+            return self.map.product
+        product = getattr(self.main, "map_product", None)
+        return product() if product else None
 
     def clear_share(self, scene: Scene, grid: Grid) -> float | None:
         """Share of a tile that a scene's own classification calls usable; None where the source does not tell."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from geomeld.core.errors import MissingExtra
-from geomeld.sources.map_rows import MapRows, RowsBuilder
+from geomeld.sources.map_rows import About, MapRows, RowsBuilder
 
 KEYS = frozenset(
     {
@@ -97,7 +97,7 @@ class OsmFile:
         """Everything in an osmium file. Raises RuntimeError for a damaged one."""
         wanted = self.osmium.filter.KeyFilter(*sorted(KEYS))
         processor = self.osmium.FileProcessor(file).with_areas(wanted).with_filter(wanted)
-        box = processor.header.box()
+        header = processor.header
         asked, closed = set(), set()
         for thing in processor:
             if thing.is_area() and thing.from_way():
@@ -115,7 +115,10 @@ class OsmFile:
                 closed.add(thing.orig_id())
                 self._keep(f"relation/{thing.orig_id()}", thing, tags, self.wkb.create_multipolygon)
         self._flush()
-        return self.builder.rows(_box(box) if box.valid() else None, self.skipped + len(asked - closed))
+        box, moment = header.box(), header.get("osmosis_replication_timestamp", "")
+        return self.builder.rows(
+            About(_edges(box) if box.valid() else None, moment, self.skipped + len(asked - closed))
+        )
 
     def _way(self, way: Any, tags: Mapping[str, str]) -> None:
         areal = way.is_closed() and is_area(tags)
@@ -181,5 +184,5 @@ def _joined(shape: BaseGeometry) -> BaseGeometry:
     return shapely.transform(shape, lambda xy: xy + west * (xy[:, :1] < 0.0))
 
 
-def _box(box: Any) -> BaseGeometry:
-    return shapely.box(box.bottom_left.lon, box.bottom_left.lat, box.top_right.lon, box.top_right.lat)
+def _edges(box: Any) -> tuple[float, float, float, float]:
+    return box.bottom_left.lon, box.bottom_left.lat, box.top_right.lon, box.top_right.lat

@@ -236,7 +236,7 @@ def test_a_large_file_is_read_once_per_machine(tmp_path, monkeypatch):
     monkeypatch.setattr(openstreetmap, "KEPT_FROM", 0)
 
     def again() -> list[Feature]:
-        openstreetmap._read.cache_clear()
+        openstreetmap.rows_of.cache_clear()
         return OpenStreetMap(str(path)).features(box(-1, -1, 181, 20))
 
     assert again() == at_once

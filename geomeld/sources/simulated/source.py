@@ -67,6 +67,10 @@ class SimulatedSource:
         """What the simulated OpenStreetMap knows of the tile, sorted by feature_id."""
         return streetmap.features(self.seed, grid)
 
+    def map_product(self) -> str:
+        """What the map features come from."""
+        return "simulated map"
+
     def clear_share(self, scene: Scene, grid: Grid) -> float | None:
         """Share of the tile's pixels that a Sentinel-2 scene's own classification calls usable (no cloud, shadow or
         missing data), 0..1; None for scenes without a classification."""
