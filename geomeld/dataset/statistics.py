@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from geomeld.core.errors import CorruptFile
 from geomeld.core.modality import Categorical, Modality
 from geomeld.core.tile import Layer
 from geomeld.dataset.files import write_atomically
@@ -80,10 +81,13 @@ def _of_pixels(pixels: NDArray[np.float64]) -> tuple[float, float, float, float,
 def statistics_of(
     dataset: "Dataset", modalities: Mapping[str, Modality], tile_ids: Iterable[int] | None = None
 ) -> dict[str, BandStatistics | ClassCounts]:
-    """Statistics of every modality over a dataset, or over some of its tiles."""
+    """Statistics of every modality over a dataset, or over some of its tiles; damaged tiles count for nothing."""
     found: dict[str, BandStatistics | ClassCounts] = {}
     for tile_id in dataset.tile_ids if tile_ids is None else tile_ids:
-        tile = dataset.read(tile_id)
+        try:
+            tile = dataset.read(tile_id)
+        except CorruptFile:
+            continue
         for name, layer in tile.layers.items():
             found[name] = merge(found.get(name), layer_statistics(modalities[name], layer))
     return {n: found[n] for n in modalities if n in found}

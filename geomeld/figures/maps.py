@@ -73,3 +73,36 @@ def month_bars(months: Sequence[int]) -> Figure:
     axis.set_xticks(range(12), MONTHS)
     axis.set_ylabel("tiles")
     return figure
+
+
+def season_bars(months: Sequence[int], lats: Sequence[float]) -> Figure:
+    """Number of tiles per season of acquisition; within 23.5 degrees of the equator there is none."""
+    names = ("winter", "spring", "summer", "autumn", "tropics")
+    counts = Counter(_season(m, lat) for m, lat in zip(months, lats, strict=True))
+    figure = Figure(figsize=(5.0, 2.4), dpi=110, layout="constrained")
+    axis = figure.subplots()
+    colours = ("#7fa7c9", "#8fbf7f", "#e0b44c", "#b5764a", "#5c9c8f")
+    bars = axis.bar(range(len(names)), [counts.get(n, 0) for n in names], color=colours)
+    axis.bar_label(bars, fontsize=7)
+    axis.set_xticks(range(len(names)), names)
+    axis.set_ylabel("tiles")
+    return figure
+
+
+def _season(month: int, lat: float) -> str:
+    if abs(lat) <= 23.5:
+        return "tropics"
+    north = ("winter", "spring", "summer", "autumn")[month % 12 // 3]
+    opposite = {"winter": "summer", "summer": "winter", "spring": "autumn", "autumn": "spring"}
+    return north if lat > 0 else opposite[north]
+
+
+def day_bars(days: Mapping[str, Sequence[float]]) -> Figure:
+    """Histograms of days from the reference acquisition, one per modality."""
+    figure = Figure(figsize=(7.5, 1.3 * len(days) + 0.6), dpi=110, layout="constrained")
+    axes = figure.subplots(len(days), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, (name, values) in zip(axes, days.items(), strict=True):
+        axis.hist(values, bins=np.arange(-15.5, 16.5), color="#3b6ea5")
+        axis.set_ylabel(name, fontsize=7)
+    axes[-1].set_xlabel("days after the reference acquisition")
+    return figure
