@@ -74,7 +74,7 @@ def mp_mae() -> PretrainConfig:
 
     Command: `geomeld pretrain mp_mae DATASET`.
     Cost: less than `geomeld_fm` by the teacher and the text encoder; `--dry-run` counts it.
-    Result: not run at full size; a small one against per-pixel regression is in docs/results.md.
+    Result: not run at full size; measured in small beside per-pixel regression in docs/results.md.
     """
     return PretrainConfig(objectives=(Reconstruction(),))
 
