@@ -1,10 +1,11 @@
 """ItemTable: one file of STAC items, asked by DuckDB for the few columns that a choice or a scene needs."""
 
+import datetime as dt
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -39,11 +40,23 @@ def connected(href: str = "") -> Any:
     connection = duckdb.connect()
     connection.execute("SET preserve_insertion_order = true; SET TimeZone = 'UTC'")
     if href.startswith(("http://", "https://")):
-        import fsspec
-
         # DuckDB's own reader of addresses is an extension that it would download.
-        connection.register_filesystem(fsspec.filesystem(href.partition(":")[0]))
+        connection.register_filesystem(_web())
     return connection
+
+
+@cache
+def _web() -> Any:
+    from fsspec.implementations.http import HTTPFileSystem
+
+    class Web(HTTPFileSystem):
+        """Files behind addresses, as DuckDB asks for them."""
+
+        def modified(self, path: str) -> dt.datetime:
+            """A file is the same as long as it is read."""
+            return dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+    return Web()
 
 
 @dataclass
