@@ -24,6 +24,10 @@ CONFIG = replace(RUN, targets=("sentinel2",), epochs=35, save_every=3, keep=2, b
 """Seventy steps, saved every three."""
 
 
+LATE_IMPORTS = ("torch._dynamo", "torch.distributed.fsdp")
+"""What torch imports at the first step, for seconds; here it is imported once and not in every process."""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def speck() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
@@ -87,7 +91,7 @@ def train_and_die(data: Path, out: Path, step: int, where: str) -> None:
 def test_thirty_kills_change_no_bit(data: Path, unbroken: Path, tmp_path: Path) -> None:
     out, draw = tmp_path / "c", random.Random(5)
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["geomeld.pretrain.loop", "geomeld.testing"])
+    server.set_forkserver_preload(["geomeld.pretrain.loop", "geomeld.testing", *LATE_IMPORTS])
     places = ["after a step"] * 20 + ["while writing"] * 5 + ["before naming"] * 5
     draw.shuffle(places)
     for where in places:
