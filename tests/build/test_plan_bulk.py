@@ -367,3 +367,77 @@ def star(rng) -> Polygon:
         shape = Polygon(np.column_stack([radius * np.cos(angle), radius * np.sin(angle)]))
         if shape.is_valid:
             return shape
+
+
+def plainly(anchor: Anchor, scenes: list[Scene], config: BuildConfig):
+    """The choice of Sentinel-2 and Sentinel-1 in plain loops over the paper's rules."""
+    grid = Grid.centred_on(anchor.lon, anchor.lat)
+    tile, grown = Polygon(grid.footprint()), Polygon(grid.padded(20).footprint())
+    noon = dt.datetime.combine(anchor.reference_date, dt.time(12), dt.UTC)
+    tries = [(noon, half) for half in config.widening_days]
+    for away in range(1, 10):
+        tries += [
+            (noon.replace(year=y, day=min(noon.day, 28)), config.widening_days[0])
+            for y in (noon.year - away, noon.year + away)
+            if config.other_years[0] <= y <= config.other_years[1]
+        ]
+    best = None
+    for centre, half in tries:
+        for s in scenes:
+            if s.modality != "sentinel2" or not centre - half * DAY <= s.acquired < centre + half * DAY:
+                continue
+            if s.cloud_cover >= 10 or not s.footprint.covers(grown):
+                continue
+            key = (abs(s.acquired - centre), s.epsg != grid.epsg, -float(s.properties["baseline"]), s.cloud_cover)
+            if best is None or key < best[0]:
+                best = key, s
+        if best:
+            break
+    if best is None:
+        return None
+    middle, radar = best[1].acquired, []
+    for orbit in ("ascending", "descending"):
+        mine = [s for s in scenes if s.orbit == orbit and middle - 15 * DAY <= s.acquired < middle + 15 * DAY]
+        mine = [s for s in mine if s.footprint.intersects(tile)]
+        mine.sort(key=lambda s: (not s.footprint.covers(grown), abs(s.acquired - middle), s.scene_id))
+        radar += [s.scene_id for s in mine if abs(s.acquired - mine[0].acquired) < DAY / 24]
+    return best[1].scene_id, radar
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_choice_is_that_of_plain_loops(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    west, south, east, north = WHOLE.bounds
+    wide = shapely.box(west - 0.1, south - 0.1, east + 0.1, north + 0.1)
+    scenes = []
+    for k in range(260):
+        radar = k % 3 == 0
+        when = dt.datetime(2017, 1, 1, 10, tzinfo=dt.UTC) + dt.timedelta(
+            days=int(rng.integers(0, 2190)) // 5 * 5, seconds=int(rng.integers(3)) * 25
+        )
+        part = wide if rng.random() < 0.6 else wide.intersection(shapely.box(west - 1, 50, rng.uniform(west, east), 60))
+        scenes.append(
+            Scene(
+                f"s{k:03}",
+                "sentinel1" if radar else "sentinel2",
+                part,
+                when,
+                None if radar else float(rng.integers(0, 30)),
+                str(rng.choice(["ascending", "descending"])) if radar else None,
+                int(rng.choice([32632, 32633])),
+                properties={"baseline": str(rng.choice(["02.14", "03.00", "04.00"]))},
+            )
+        )
+    anchors = [
+        replace(ONE, tile_id=k, reference_date=dt.date(2017, 1, 1) + DAY * int(rng.integers(0, 2190)))
+        for k in range(80)
+    ]
+    write_items(tmp_path / "i.parquet", [item_json(s) for s in scenes])
+    rows = bulk(anchors, [tmp_path / "i.parquet"], tmp_path, BuildConfig())
+    wanted = [plainly(a, scenes, BuildConfig()) for a in anchors]
+    got = [
+        None if r.reason else (r.scenes["sentinel2"][0].scene_id, [s.scene_id for s in r.scenes.get("sentinel1", ())])
+        for r in rows
+    ]
+    assert got == wanted
+    assert len({r.stage for r in rows}) >= 3
