@@ -61,7 +61,7 @@ def write(out: Path, data: list[bytes]) -> float:
         with ThreadPoolExecutor(1) as sweeper:
             start = time.perf_counter()
             for unit in range(TILES // PER_SHARD):
-                write_unit(out, unit, ledger, np.arange(TILES), out / "tiles", sweeper)
+                write_unit(out, unit, ledger, np.arange(TILES), out / "tiles", sweeper, verify=False)
             return time.perf_counter() - start
 
 

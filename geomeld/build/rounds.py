@@ -48,6 +48,7 @@ class Rounds:
     def __post_init__(self) -> None:
         self._settled = np.zeros(len(self.order), dtype=bool)
         self._left: Counter[int] = Counter()  # tiles of a unit that are not settled
+        self._inherited: set[int] = set()  # units with samples of an earlier run, perhaps from before a power cut
         self._bytes, self._in_a_row = 0, 0
 
     def run(self, again: Sequence[int], workers: int, engine: Engine) -> None:
@@ -63,7 +64,8 @@ class Rounds:
         bar = tqdm(total=len(self.order), initial=done, desc="build", unit="tile", dynamic_ncols=True)
         # Taking files away can be slow, where the disk is told of every block that falls free.
         with bar as self._bar, ThreadPoolExecutor(1) as self._sweeper:
-            for unit in {p // size for p in self.ledger.positions_of(READ)} - self._left.keys():
+            self._inherited = {p // size for p in self.ledger.positions_of(READ)}
+            for unit in self._inherited - self._left.keys():
                 self._write(unit)
             number = 0
             while not self._settled.all():
@@ -113,7 +115,8 @@ class Rounds:
 
     def _write(self, unit: int) -> None:
         """Write the shards of a unit; tiles whose samples are gone are tried anew."""
-        lost = write_unit(self.out, unit, self.ledger, self.tile_ids, self.attempt.folder, self._sweeper)
+        found, verify = (self.ledger, self.tile_ids, self.attempt.folder), unit in self._inherited
+        lost = write_unit(self.out, unit, *found, self._sweeper, verify=verify)
         self.ledger.forget(lost)
         self._settled[lost] = False
         self._left[unit] = len(lost)

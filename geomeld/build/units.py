@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from mmap import mmap
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,12 +33,20 @@ PHOTOGRAPHS = (False, True)
 
 
 def write_unit(
-    out: Path, unit: int, ledger: Ledger, tile_ids: NDArray[np.int64], folder: Path, sweeper: Executor
+    out: Path,
+    unit: int,
+    ledger: Ledger,
+    tile_ids: NDArray[np.int64],
+    folder: Path,
+    sweeper: Executor,
+    *,
+    verify: bool = True,
 ) -> list[int]:
     """Write the shards of a unit: what is read comes from the spool, what is stored from the shard it is in.
 
-    `tile_ids`: of all places, by position; `sweeper` takes samples away that are in their shard. Returns the positions
-    whose samples are gone; where there are any, no shard is touched. The same samples always give the same bytes.
+    `tile_ids`: of all places, by position; `sweeper` takes samples away that are in their shard; `verify`: see
+    `spool.get`. Returns the positions whose samples are gone; where there are any, no shard is touched. The same
+    samples always give the same bytes.
     """
     rows = ledger.samples(unit)
     if all(sample is None for _, sample in rows):
@@ -46,7 +55,7 @@ def write_unit(
     writers: dict[bool, ShardWriter] = {}
     lost = []
     try:
-        for position, part in _ahead(partial(_part, known, tile_ids, folder), rows):
+        for position, part in _ahead(partial(_part, known, tile_ids, folder, verify), rows):
             if part is None:
                 lost.append(position)
             elif not lost:
@@ -72,7 +81,7 @@ def write_unit(
 class _Part:
     """What goes into a shard for one tile."""
 
-    data: bytes
+    data: bytes | mmap
     arrays: Mapping[str, Array]
     photograph: bool
 
@@ -81,12 +90,12 @@ Known = Mapping[int, tuple[Path, Member, bool]]
 
 
 def _part(
-    known: Known, tile_ids: NDArray[np.int64], folder: Path, row: tuple[int, Sample | None]
+    known: Known, tile_ids: NDArray[np.int64], folder: Path, verify: bool, row: tuple[int, Sample | None]
 ) -> tuple[int, _Part | None]:
     """(position, part of its shard); None where the sample is gone."""
     position, sample = row
     if sample is not None:
-        data = spool.get(folder, position, sample)
+        data = spool.get(folder, position, sample, verify=verify)
         return position, None if data is None else _Part(data, sample.arrays, sample.photograph)
     if int(tile_ids[position]) not in known:
         return position, None

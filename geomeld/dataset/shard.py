@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from mmap import mmap
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,12 +32,15 @@ def shard_name(number: int, with_naip: bool) -> str:
     return f"geomeld-{number:05d}{'_n' if with_naip else ''}.tar"
 
 
-def add_member(tar: tarfile.TarFile, tile_id: int, data: bytes) -> None:
+def add_member(tar: tarfile.TarFile, tile_id: int, data: bytes | mmap) -> None:
     """Append one sample; owner, mode and time are fixed, so that the same tiles give the same bytes."""
     info = tarfile.TarInfo(f"{tile_id}.h5")
     info.size = len(data)
     info.mode = 0o644
-    tar.addfile(info, io.BytesIO(data))
+    # Straight from where the bytes are: `addfile` would read them out of a file first.
+    for part in (info.tobuf(tarfile.USTAR_FORMAT), data, bytes(-len(data) % tarfile.BLOCKSIZE)):
+        tar.fileobj.write(part)  # type: ignore[union-attr, arg-type]
+        tar.offset += len(part)
 
 
 def open_tar(file: BinaryIO) -> tarfile.TarFile:
@@ -55,11 +59,11 @@ class ShardWriter:
         self._hashed = self._stack.enter_context(_Hashed(self._stack.enter_context(atomic(path))))
         self._tar = self._stack.enter_context(open_tar(self._hashed))  # type: ignore[arg-type]
 
-    def add(self, tile_id: int, data: bytes, arrays: Mapping[str, Array] | None = None) -> None:
+    def add(self, tile_id: int, data: bytes | mmap, arrays: Mapping[str, Array] | None = None) -> None:
         """Append one sample; `arrays` says where its arrays lie from its first byte, where that is known already."""
         start = self._tar.offset + tarfile.BLOCKSIZE
         add_member(self._tar, tile_id, data)
-        self._members.append(Member(tile_id, start, len(data), moved(arrays or locate_arrays(data, 0), start)))
+        self._members.append(Member(tile_id, start, len(data), moved(arrays or locate_arrays(bytes(data), 0), start)))
         self.tiles += 1
 
     def finish(self) -> ShardIndex:
@@ -144,7 +148,7 @@ class _Hashed:
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown()
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | mmap) -> int:
         self.size += len(data)
         self._hashing.append(self._thread.submit(self.digest.update, data))
         if len(self._hashing) > BEHIND:

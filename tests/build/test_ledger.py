@@ -135,7 +135,7 @@ def test_a_product_that_is_nowhere_ends_the_build_at_once(tmp_path: Path) -> Non
 
 
 def test_a_sample_that_a_power_cut_took_is_read_again(calm: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("geomeld.build.rounds.write_unit", lambda *a: 1 / 0)
+    monkeypatch.setattr("geomeld.build.rounds.write_unit", lambda *a, **named: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         build(ANCHORS, SOURCE, tmp_path, CONFIG, patience=HASTE)
     monkeypatch.undo()
