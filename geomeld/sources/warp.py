@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import rasterio
@@ -64,16 +65,21 @@ def meets(dataset: rasterio.DatasetReader, grid: Grid) -> bool:
 
 def native_onto(native: Native, grid: Grid, resampling: Resampling) -> tuple[NDArray, NDArray[np.bool_]]:
     """The same code path for a raster in memory: (values, valid), both (bands, size, size)."""
-    found = place(native.transform, native.values.shape[1:], CRS.from_epsg(native.epsg), grid)
+    found = place(native.transform, native.values.shape[1:], _crs(native.epsg), grid)
     if found is None:
         return _nothing(len(native.values), str(native.values.dtype), grid, resampling)
     stored = native.values[(..., *found.window.toslices())]
     return _resampled(stored, _measured(stored, native.nodata), found, resampling)
 
 
+@cache
+def _crs(epsg: int) -> CRS:
+    return CRS.from_epsg(epsg)
+
+
 def cut(native: Native, grid: Grid) -> Native | None:
     """The part of a raster that a tile needs; None where they do not meet."""
-    found = place(native.transform, native.values.shape[1:], CRS.from_epsg(native.epsg), grid)
+    found = place(native.transform, native.values.shape[1:], _crs(native.epsg), grid)
     if found is None:
         return None
     return replace(native, values=native.values[(..., *found.window.toslices())], transform=found.transform)
@@ -136,7 +142,7 @@ def slope_degrees(elevation: Native) -> Native:
     rows = np.arange(z.shape[0]) + 0.5
     dx = np.full((z.shape[0], 1), abs(elevation.transform.a))
     dy = abs(elevation.transform.e)
-    if CRS.from_epsg(elevation.epsg).is_geographic:
+    if _crs(elevation.epsg).is_geographic:
         metres = np.radians(1.0) * EARTH_RADIUS_M
         latitude = elevation.transform.f + rows * elevation.transform.e
         dx, dy = dx * metres * np.cos(np.radians(latitude))[:, None], dy * metres
