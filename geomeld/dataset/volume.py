@@ -26,9 +26,13 @@ OPEN_FILES = 256
 class Volume(Protocol):
     """A shard of any form, opened for reading."""
 
-    shard: Shard
-    damaged: Mapping[int, str]
-    """Tiles that cannot be read, with the reason."""
+    @property
+    def shard(self) -> Shard:
+        """The file it was opened from."""
+
+    @property
+    def damaged(self) -> Mapping[int, str]:
+        """Tiles that cannot be read, with the reason."""
 
     @property
     def tile_ids(self) -> Sequence[int]:

@@ -156,7 +156,12 @@ def test_damage_is_found(dataset: Dataset, tmp_path: Path) -> None:
         shard.write_bytes(whole[:end])
         with pytest.raises(CorruptFile, match=shard.name):
             open_dataset(tmp_path / "p")
-    for place, said in ((-60, "index of"), (84, "Tile 1 in .* is damaged"), (20, "manifest"), (len(whole) // 4, "checksum")):
+    for place, said in (
+        (-60, "index of"),
+        (84, "Tile 1 in .* is damaged"),
+        (20, "manifest"),
+        (len(whole) // 4, "checksum"),
+    ):
         data = bytearray(whole)
         data[place] ^= 255
         shard.write_bytes(data)
