@@ -70,7 +70,7 @@ class PretrainConfig:
     bf16: bool = True
     """Autocast to bfloat16 on a GPU; a CPU computes in float32."""
     compile: bool = False
-    """Compile the model's parts with torch.compile at the first step; docs/model.md says what it brings."""
+    """Compile the model's parts with torch.compile at the first use; slower on a CPU, not measured on a GPU."""
 
     def __post_init__(self) -> None:
         unknown = [t for t in self.targets if t not in MODALITIES]
