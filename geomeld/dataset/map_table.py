@@ -46,6 +46,9 @@ SCHEMA = pa.schema(
 """A row per group of features of a tile: at its centre ("center"), around it ("surrounding"), what it lies in ("area");
 `tags` are JSON, `map` is what they come from and when that was."""
 
+LICENSED = SCHEMA.with_metadata({"licence": LICENCE})
+"""The schema as it is stored; how many tiles there are of each map is in the file's own metadata, "maps"."""
+
 
 def write_map_table(folder: Path, workers: int = 1, engine: Engine = "processes") -> int:
     """Write the table of a dataset from the metadata of its tiles, shard by shard; returns the number of rows. The same
@@ -53,12 +56,12 @@ def write_map_table(folder: Path, workers: int = 1, engine: Engine = "processes"
     shards = sorted(folder.resolve().glob("*.tar"))
     maps: Counter[str] = Counter()
     rows = 0
-    with atomic(folder / NAME) as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+    with atomic(folder / NAME) as file, pq.ParquetWriter(file, LICENSED, compression="zstd") as writer:
         for found, seen in in_order(_of_shard, shards, min(workers, len(shards)), preload=(__name__,), engine=engine):
             writer.write_batch(found)
             maps.update(seen)
             rows += found.num_rows
-        writer.add_key_value_metadata({"maps": json.dumps(dict(sorted(maps.items()))), "licence": LICENCE})
+        writer.add_key_value_metadata({"maps": json.dumps(dict(sorted(maps.items())))})
     if not maps:
         (folder / NAME).unlink()
     return rows
@@ -77,7 +80,7 @@ def _of_shard(shard: Path) -> tuple[pa.RecordBatch, Counter[str]]:
             source = known.get("map_product") or UNKNOWN
             maps[source] += 1
             rows += [{"tile_id": member.tile_id, "map": source, **row} for row in _rows(known)]
-    return pa.RecordBatch.from_pylist(rows, SCHEMA), maps
+    return pa.RecordBatch.from_pylist(rows, LICENSED), maps
 
 
 def _rows(known: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

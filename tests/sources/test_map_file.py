@@ -21,7 +21,7 @@ REAL = Path(__file__).parents[2].parent / "shared" / "data" / "openstreetmap"
 pytestmark = pytest.mark.skipif(not REAL.exists(), reason="the shared OpenStreetMap extracts are not here")
 
 MONACO = str(REAL / "monaco.osm.pbf")
-PLACES = [(7.4258, 43.7370), (7.4150, 43.7320), (7.4400, 43.7500), (7.5, 43.8), (179.999, 5.0)]
+PLACES = [(7.4258, 43.7370), (7.4270, 43.7380), (7.5, 43.8), (179.999, 5.0)]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_a_region_is_the_extract_it_came_from(region):
 def test_many_tiles_at_once_are_the_tiles_one_by_one(region):
     known, grids = OpenStreetMap(str(region)), [Grid.centred_on(*at) for at in PLACES]
     assert known.join(grids) == [known.features(grid) for grid in grids]
-    assert [f is None for f in known.join(grids)] == [False, False, False, True, True]
+    assert [f is None for f in known.join(grids)] == [False, False, True, True]
 
 
 def test_features_of_an_outline_are_those_a_plain_loop_finds():
@@ -75,10 +75,9 @@ def test_a_build_writes_the_tags_as_a_table_of_their_own(region, tmp_path):
     words = ["--anchors", str(tmp_path / "places.csv"), "--out", str(tmp_path / "d"), "--no-naip", "--workers", "1"]
     assert not build([*words, "--source", f"simulated:5,osm={region}"])
     dataset, table = Dataset(tmp_path / "d"), pq.read_table(tmp_path / "d" / NAME)
-    about = {k: v.decode() for k, v in table.schema.metadata.items() for k in [k.decode()]}
-    assert about["licence"] == LICENCE
+    assert table.schema.metadata[b"licence"].decode() == LICENCE
     product = OpenStreetMap(str(region)).product
-    assert json.loads(about["maps"]) == {product: 1}
+    assert json.loads(pq.read_metadata(tmp_path / "d" / NAME).metadata[b"maps"]) == {product: 1}
     rows = table.to_pylist()
     assert {r["tile_id"] for r in rows} == {1}  # the other place is not on the map
     assert {r["map"] for r in rows} == {product}

@@ -44,11 +44,11 @@ def test_a_photograph_of_60_cm_is_averaged_as_gdalwarp_does(tmp_path, name):
         near, _ = onto(dataset, [1, 2, 3], grid, MODALITIES["sentinel2"].resampling, 0)
     west, south, east, north = grid.bounds
     extent = [str(v) for v in (west, south, east, north)]
-    size = ["-ts", str(grid.size), str(grid.size), "-ot", "Float32", "-b", "1", "-b", "2", "-b", "3"]
+    size = ["-ts", str(grid.size), str(grid.size), "-ot", "Float32"]
     command = ["gdalwarp", "-q", "-r", "average", "-et", "0", "-t_srs", f"EPSG:{grid.epsg}", "-te", *extent, *size]
     subprocess.run([*command, str(path), str(tmp_path / "a.tif")], check=True)
     with rasterio.open(tmp_path / "a.tif") as dataset:
-        expected = dataset.read()
+        expected = dataset.read([1, 2, 3])
     assert valid.all()
     off = np.abs(values - expected)
     # GDAL weighs a cut source pixel by the share of its footprint in whole destination pixels; both are averages.
