@@ -238,6 +238,7 @@ def test_ties_go_to_the_own_zone_then_the_newest_processing_then_the_least_cloud
         item("d", noon, baseline="04.00", cloud=2.0),
     )
     assert chosen(tmp_path, a, b, c, d).scenes["sentinel2"][0].scene_id == "d"
+    assert chosen(tmp_path, b, c, d, a | {"id": "z"}).scenes["sentinel2"][0].scene_id == "d"
     assert chosen(tmp_path, a, b, c).scenes["sentinel2"][0].scene_id == "c"
     assert chosen(tmp_path, a, b).scenes["sentinel2"][0].scene_id == "b"
     assert chosen(tmp_path, a, b, item("e", "2020-06-15T12:00:01", cloud=9.9)).scenes["sentinel2"][0].scene_id == "e"
