@@ -162,8 +162,8 @@ class MapRows:
             turned = np.array([_moved(o, turn) for o in outlines], dtype=object)
             tree = shapely.STRtree(turned)
             for start in range(0, self.batch.num_rows, CHUNK):
-                boxes = shapely.box(*(e[start : start + CHUNK] for e in self.edges))
-                rows, tiles = tree.query(boxes)
+                west, south, east, north = (edge[start : start + CHUNK] for edge in self.edges)
+                rows, tiles = tree.query(shapely.box(west, south, east, north))
                 shapes = self._shapes(rows + start)
                 for i in np.flatnonzero(shapely.intersects(turned[tiles], shapes)):
                     row = int(rows[i]) + start

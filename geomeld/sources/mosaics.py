@@ -132,7 +132,8 @@ class Mosaic:
     def _part(self, scene: Scene, band: str, target: Grid) -> Native | None:
         """What a file holds of a tile, rows from the north; None where it does not reach it or does not exist."""
         href = f"{self._address}/{scene.properties['files'][band]}"
-        square = Square(*scene.properties["square"], self._tiling.side)
+        west, south = scene.properties["square"]
+        square = Square(west, south, self._tiling.side)
         title = f"{self._tiling.title} {scene.scene_id}"
 
         def work(dataset: rasterio.DatasetReader) -> Native | None:

@@ -207,7 +207,11 @@ CONFIG = BuildConfig(shard_size=2)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.is_file() and p.name not in (".lock", "ledger.sqlite")}
+    return {
+        p.name: p.read_bytes()
+        for p in sorted(folder.iterdir())
+        if p.is_file() and p.name not in (".lock", "ledger.sqlite")
+    }
 
 
 def test_one_and_two_workers_write_the_same_bytes(tmp_path: Path) -> None:

@@ -25,7 +25,9 @@ class Killed(BaseException):
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name not in (".lock", "ledger.sqlite")}
+    return {
+        p.name: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name not in (".lock", "ledger.sqlite")
+    }
 
 
 def test_a_build_that_dies_at_any_rename_ends_in_the_same_bytes(
