@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from geomeld.build.anchors.unpickle import plain
 from geomeld.core.errors import AnchorError
+from geomeld.core.unpickle import plain
 
 PICKLES, RECORDS = (".pickle", ".pkl"), (".json",)
 
@@ -98,7 +98,7 @@ def _records(path: Path) -> Iterator[tuple[str, Any, str]]:
 
 def _parsed(key: str, data: bytes, suffix: str, where: str) -> Iterator[tuple[str, Any, str]]:
     if suffix.lower() in PICKLES:
-        record = plain(data, where)
+        record = plain(data, where, AnchorError)
     else:
         try:
             record = json.loads(data)
