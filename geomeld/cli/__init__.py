@@ -23,6 +23,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "pack": ("geomeld.cli.pack", "a dataset in fewer bytes, made for training; the same tiles bit by bit"),
     "pretrain": ("geomeld.cli.pretrain", "recipe + shards -> checkpoint folder"),
     "evaluate": ("geomeld.cli.evaluate", "checkpoint x tasks -> scores.jsonl"),
+    "geobench": ("geomeld.cli.geobench", "sets of GEO-Bench v1.0: fetch one, or see what lies on disk"),
     "embed": ("geomeld.cli.embed", "tiles -> an index of embeddings"),
     "search": ("geomeld.cli.search", "a text -> the tiles that fit it best"),
     "show": ("geomeld.cli.show", "describe any artefact: dataset, tile, plan, checkpoint, index"),

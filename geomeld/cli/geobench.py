@@ -1,0 +1,104 @@
+"""`geomeld geobench`: the sets of GEO-Bench v1.0, fetched one at a time, and what lies on disk."""
+
+import json as jsonlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+if TYPE_CHECKING:
+    from geomeld.evaluate.geobench import GeoBench
+
+USAGE = """Sets of GEO-Bench v1.0, read without its package.
+
+geomeld geobench fetch NAME --out DIR [--hub ADDRESS], and
+geomeld geobench show DIR [--partition NAME] [--json]
+"""
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Download one set; run it again to go on where it broke off."""
+
+    name: Annotated[str, tyro.conf.Positional]
+    """Of the set, e.g. m-bigearthnet, m-so2sat, m-cashew-plant, m-SA-crop-type."""
+    out: Path
+    """Folder of the benchmark; the set comes to OUT/classification_v1.0/NAME or OUT/segmentation_v1.0/NAME."""
+    hub: str = "https://huggingface.co"
+    """Address of the Hugging Face Hub, or of a mirror of it."""
+
+
+@dataclass(frozen=True)
+class Show:
+    """Say what lies in a folder: one set, or several."""
+
+    path: Annotated[Path, tyro.conf.Positional]
+    """Folder of one set, or of the benchmark."""
+    partition: str = "default"
+    """Whose splits are counted: default, 0.01x, 0.02x, 0.05x, 0.10x, 0.20x, 0.50x or 1.00x."""
+    json: bool = False
+    """Print it as JSON."""
+
+
+def main(argv: list[str]) -> int:
+    """Run the verb."""
+    chosen = tyro.extras.subcommand_cli_from_dict(
+        {"fetch": Fetch, "show": Show}, args=argv, prog="geomeld geobench", description=USAGE
+    )
+    if isinstance(chosen, Fetch):
+        from geomeld.evaluate.geobench import Hub, fetch
+
+        print(f"fetching {chosen.name} from {chosen.hub}", file=sys.stderr)
+        print(fetch(chosen.name, chosen.out, Hub(address=chosen.hub.rstrip("/"))))
+        return 0
+    from geomeld.evaluate.geobench import SETS, open_set
+
+    inside = [p for pattern in ("m-*", "*_v1.0/m-*") for p in sorted(chosen.path.glob(pattern)) if p.name in SETS]
+    told = [_told(open_set(path, partition=chosen.partition)) for path in inside or [chosen.path]]
+    if chosen.json:
+        print(jsonlib.dumps(told if inside else told[0]))
+        return 0
+    print("\n\n".join(_text(one) for one in told))
+    return 0
+
+
+def _told(opened: "GeoBench") -> dict[str, Any]:
+    record = opened.record
+    first = next(names[0] for names in opened.names.values() if names)
+    sample, scale = opened.sample(first), opened.own_scale()
+    here = {split: len(names) for split, names in opened.names.items()}
+    return {
+        "path": str(opened.path),
+        "name": record.name,
+        "task": record.task.value,
+        "classes": record.classes,
+        "class_names": opened.class_names,
+        "size": record.size,
+        "gsd": record.gsd,
+        "splits": here,
+        "as_published": opened.partition != "default" or record.splits in (None, tuple(here.values())),
+        "partitions": sorted(p.name.removesuffix("_partition.json") for p in opened.path.glob("*_partition.json")),
+        "bands": record.bands,
+        "unit": "reflectance x 10000" if record.unit else "unknown",
+        "unlabelled": record.unlabelled,
+        "statistics": {b: (float(m), float(s)) for b, m, s in zip(scale.bands, scale.mean, scale.std, strict=True)},
+        "first": {b: float(v.mean()) for b, v in zip(opened.bands, sample.values, strict=True)},
+        "traps": record.traps,
+    }
+
+
+def _text(told: dict[str, Any]) -> str:
+    splits = ", ".join(f"{split} {n:,}" for split, n in told["splits"].items())
+    lines = [
+        f"{told['name']}: {told['task']}, {told['classes']} classes, {told['size']} px of {told['gsd']:g} m",
+        f"  {splits}" + ("" if told["as_published"] else "  (not the published numbers)"),
+        f"  partitions: {', '.join(told['partitions'])}",
+        f"  values: {told['unit']}; first sample, then the set's own mean and deviation:",
+    ]
+    for band, (mean, std) in told["statistics"].items():
+        lines.append(f"    {band:20} {told['first'][band]:10.2f} {mean:10.2f} {std:10.2f}")
+    if told["class_names"]:
+        lines.append(f"  classes: {', '.join(told['class_names'])}")
+    return "\n".join(lines + [f"  note: {trap}" for trap in told["traps"]])

@@ -1,0 +1,291 @@
+"""GeoBench: one set of GEO-Bench v1.0 on disk, its bands by name, its labels checked, its traps handled."""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+from h5py import h5a, h5d, h5f, h5s
+from numpy.typing import NDArray
+
+from geomeld.core.errors import CorruptFile, DatasetError, UsageError
+from geomeld.evaluate.geobench.records import AGAIN, attributes, label_of, task_specs
+from geomeld.evaluate.geobench.scale import Scale, own_scale, pretraining_scale
+from geomeld.evaluate.geobench.sets import SETS, BenchmarkSet, Task
+from geomeld.modalities import SENTINEL2_BANDS
+
+SPLITS = ("train", "valid", "test")
+DATED = re.compile(r"(.*)_\d{4}-\d{2}-\d{2}")
+Fill = Literal["refuse", "mask", "neighbour"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image and its label."""
+
+    name: str
+    values: NDArray[np.float32]
+    """(bands, rows, columns), reflectance x 10000 where the set's unit is known; 0 in bands that are not valid."""
+    valid: NDArray[np.bool_]
+    """(bands,): which bands the set has."""
+    label: NDArray[np.int64]
+    """() a class, (classes,) zeros and ones, or (rows, columns) a class per pixel."""
+
+
+@dataclass(frozen=True)
+class GeoBench:
+    """One set, one partition, one choice of bands. Make it with `open_set`."""
+
+    path: Path
+    record: BenchmarkSet
+    bands: tuple[str, ...]
+    """The bands of `Sample.values`, in order."""
+    origin: dict[str, str]
+    """Band -> band of the set that is read for it: itself, or a neighbour; lacking bands are not in it."""
+    partition: str
+    names: dict[str, tuple[str, ...]]
+    """Samples of train, valid and test."""
+    class_names: tuple[str, ...]
+    """In order of the classes; empty where the set does not tell."""
+
+    def samples(self, split: str) -> Iterator[Sample]:
+        """The samples of a split, in the partition's order."""
+        return (self.sample(name) for name in self.names[split])
+
+    def sample(self, name: str) -> Sample:
+        """One sample by its name. The file is opened once, and of it only what was asked for is read.
+
+        Raises CorruptFile where it is missing or damaged, lacks a band, or has a label out of range.
+        """
+        path = self.path / f"{name}.hdf5"
+        try:
+            file = h5f.open(os.fsencode(path), h5f.ACC_RDONLY)
+        except OSError as error:
+            raise CorruptFile(f"{path} cannot be opened ({str(error)[:80]}); {AGAIN}.") from None
+        try:
+            return self._read(file, name, path)
+        except (OSError, KeyError, RuntimeError) as error:
+            raise CorruptFile(f"{path} cannot be read ({str(error)[:80]}); {AGAIN}.") from None
+        finally:
+            file.close()
+
+    def _read(self, file: h5f.FileID, name: str, path: Path) -> Sample:
+        keys = _keys(file, self.record, path)
+        size = self.record.size
+        values = np.empty((len(self.bands), size, size), np.float32)
+        valid = np.zeros(len(self.bands), bool)
+        for i, band in enumerate(self.bands):
+            if band not in self.origin:
+                values[i] = 0
+                continue
+            if self.origin[band] not in keys:
+                raise CorruptFile(f"{path} lacks band {self.origin[band]}; {AGAIN}.")
+            data = h5d.open(file, keys[self.origin[band]])
+            if data.shape != (size, size):
+                raise CorruptFile(f"{path}: {band} is {data.shape}, not {(size, size)} as in version 1.0; {AGAIN}.")
+            data.read(h5s.ALL, h5s.ALL, values[i])
+            valid[i] = True
+        if self.record.unit not in (None, 1.0):
+            values *= np.float32(self.record.unit)
+        return Sample(name, values, valid, self._label(file, path))
+
+    def _label(self, file: h5f.FileID, path: Path) -> NDArray[np.int64]:
+        record, size = self.record, self.record.size
+        if record.task is Task.SEGMENTATION:
+            shape: tuple[int, ...] = (size, size)
+            label = np.empty(shape, np.int64)
+            data = h5d.open(file, b"label")
+            if data.shape == shape:
+                data.read(h5s.ALL, h5s.ALL, label)
+            else:
+                label = label[:0]
+        else:
+            shape = (record.classes,) if record.task is Task.MULTILABEL else ()
+            label = label_of(attributes(_attribute(file), str(path)), str(path))
+        most = 2 if record.task is Task.MULTILABEL else record.classes
+        if label.shape != shape:
+            raise CorruptFile(f"{path} has a label of shape {label.shape}, not {shape}; {AGAIN}.")
+        if label.min() < 0 or label.max() >= most:
+            raise CorruptFile(
+                f"{path} has labels {label.min()}..{label.max()}, and {record.name} has 0..{most - 1}: the file is "
+                f"damaged or of another version; {AGAIN}."
+            )
+        return label
+
+    def own_scale(self) -> Scale:
+        """Normalisation by the set's own statistics, as the benchmark's users do."""
+        return own_scale(self.record, _json(self.path / "band_stats.json"), self.bands, self.origin)
+
+    def pretraining_scale(self, mean: Sequence[float], std: Sequence[float]) -> Scale:
+        """Normalisation by an encoder's statistics: reflectance x 10000, one per band of `bands`."""
+        return pretraining_scale(self.record, self.bands, mean, std)
+
+    def label_map(self) -> dict[str, NDArray[np.int64]]:
+        """Sample -> label, from label_map.json or label_stats.json without opening samples; empty for segmentation.
+
+        Raises CorruptFile where a label is out of range.
+        """
+        record = self.record
+        if record.task is Task.SEGMENTATION:
+            return {}
+        if record.task is Task.MULTILABEL:
+            path = self.path / "label_stats.json"
+            found = {name: np.asarray(row) for name, row in _json(path).items()}
+            fits = all(row.shape == (record.classes,) and set(row.flat) <= {0, 1} for row in found.values())
+        else:
+            path = self.path / "label_map.json"
+            found = {name: np.asarray(int(label)) for label, names in _json(path).items() for name in names}
+            fits = all(0 <= int(label) < record.classes for label in found.values())
+        if not fits:
+            raise CorruptFile(f"{path} has labels that {record.name} has not ({record.classes} classes); {AGAIN}.")
+        return {name: label.astype(np.int64) for name, label in found.items()}
+
+
+def open_set(
+    path: str | Path, bands: Sequence[str] | None = None, *, partition: str = "default", fill: Fill = "refuse"
+) -> GeoBench:
+    """Open the folder of one set, e.g. `geobench/classification_v1.0/m-so2sat`.
+
+    `bands`: names in the order an encoder wants them; without it, the bands of Sentinel-2 that the set has, else all of
+    its bands. `partition`: "default", or "0.01x" .. "1.00x" for a part of the training split. `fill`: of a band that the
+    set lacks, "refuse", "mask" (0, and not valid) or "neighbour" (what MMEarth's evaluation puts there).
+
+    Raises UsageError for a folder, band or partition that is not there, DatasetError for a set that is not whole.
+    """
+    path = Path(path)
+    record = _record(path)
+    specs = task_specs(_there(path / "task_specs.pkl"))
+    strangers = sorted(set(specs["bands"]) ^ set(record.bands)) if set(specs["bands"]) - set(record.bands) else []
+    if specs["classes"] != record.classes or strangers:
+        raise DatasetError(
+            f"{path / 'task_specs.pkl'} speaks of {specs['classes']} classes and bands {', '.join(specs['bands'])}; "
+            f"{record.name} of version 1.0 has {record.classes} and {', '.join(record.bands)}. {AGAIN.capitalize()}."
+        )
+    chosen = _default_bands(record) if bands is None else tuple(bands)
+    class_names = record.class_names or specs["class_names"]
+    return GeoBench(
+        path, record, chosen, _origin(record, chosen, fill), partition, _split_names(path, partition), class_names
+    )
+
+
+def _record(path: Path) -> BenchmarkSet:
+    if not path.is_dir():
+        raise UsageError(f"There is no folder {path}. Fetch a set with `geomeld geobench fetch m-so2sat --out DIR`.")
+    record = SETS.get(path.resolve().name)
+    if record is None:
+        inside = sorted(p for pattern in ("m-*", "*_v1.0/m-*") for p in path.glob(pattern) if p.name in SETS)
+        hint = f"it holds sets; name one of them, e.g. {inside[0]}" if inside else f"the sets are {', '.join(SETS)}"
+        if path.resolve().parent.name in SETS:
+            hint = f"it lies inside a set; name {path.resolve().parent}"
+        raise UsageError(f"{path} is no set of GEO-Bench: {hint}.")
+    level = path.resolve().parent.name
+    if re.fullmatch(r"(classification|segmentation)_v.*", level) and level != record.folder:
+        raise UsageError(f"{path} is of {level}; this reads {record.folder}/{record.name}. Fetch that version.")
+    nested = path / record.name
+    if nested.is_dir() and not (path / "task_specs.pkl").exists():
+        raise UsageError(f"{path} holds another folder of its name; name {nested}.")
+    return record
+
+
+def _default_bands(record: BenchmarkSet) -> tuple[str, ...]:
+    have = set(record.bands.values())
+    return tuple(b for b in SENTINEL2_BANDS if b in have) or tuple(record.bands.values())
+
+
+def _origin(record: BenchmarkSet, bands: Sequence[str], fill: Fill) -> dict[str, str]:
+    have = set(record.bands.values())
+    origin = {band: band for band in bands if band in have}
+    lacking = [band for band in bands if band not in have]
+    if fill == "neighbour":
+        origin |= {band: record.neighbours[band] for band in lacking if band in record.neighbours}
+        lacking = [band for band in lacking if band not in origin]
+    if lacking and fill != "mask" or not origin:
+        other = ' or fill="neighbour" for ' + ", ".join(record.neighbours) if record.neighbours else ""
+        raise UsageError(
+            f"{record.name} has no band {', '.join(lacking) or 'that was asked for'}; it has "
+            f'{", ".join(record.bands.values())}. Choose among these, or pass fill="mask" to an encoder that knows of '
+            f"missing bands{other}."
+        )
+    return origin
+
+
+def _split_names(path: Path, partition: str) -> dict[str, tuple[str, ...]]:
+    there = {file.name.removesuffix("_partition.json") for file in path.glob("*_partition.json")}
+    stem = partition if partition in there else f"{partition}_train"
+    if stem not in there:
+        listed = ", ".join(sorted(t.removesuffix("_train") for t in there)) or "none: the download is partial"
+        raise UsageError(f"{path} has no partition {partition!r}; it has {listed}.")
+    file = path / f"{stem}_partition.json"
+    stored = _json(file)
+    if not all(isinstance(stored.get(s), list) and all(isinstance(n, str) for n in stored[s]) for s in SPLITS):
+        raise CorruptFile(f"{file} does not list train, valid and test; {AGAIN}.")
+    names = {split: tuple(stored[split]) for split in SPLITS}
+    wanted = [name for split in SPLITS for name in names[split]]
+    if len(set(wanted)) < len(wanted):
+        twice = next(n for n in wanted if wanted.count(n) > 1)
+        raise CorruptFile(f"{file} names {twice} twice: a sample in two splits would leak; {AGAIN}.")
+    here = set(os.listdir(path))
+    missing = [name for name in wanted if f"{name}.hdf5" not in here]
+    if missing:
+        raise DatasetError(
+            f"{path} lacks {len(missing)} of the {len(wanted)} samples of {file.name}, {missing[0]}.hdf5 first: the "
+            f"download is partial; {AGAIN}."
+        )
+    return names
+
+
+def _there(path: Path) -> Path:
+    if not path.exists():
+        raise DatasetError(f"{path} is missing: the download is partial, or this is no set; {AGAIN}.")
+    return path
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        stored = json.loads(_there(path).read_bytes())
+    except ValueError as error:
+        raise CorruptFile(f"{path} is no JSON ({error}); {AGAIN}.") from None
+    if not isinstance(stored, dict):
+        raise CorruptFile(f"{path} holds no mapping; {AGAIN}.")
+    return stored
+
+
+def _keys(file: h5f.FileID, record: BenchmarkSet, path: Path) -> dict[str, bytes]:
+    """This project's band name -> key in the file, dates stripped."""
+    root = h5py.h5g.open(file, b"/")
+    return _named(tuple(root), record.name, str(path))
+
+
+def _named(keys: tuple[bytes, ...], name: str, where: str) -> dict[str, bytes]:
+    record, found = SETS[name], dict[str, bytes]()
+    for key in keys:
+        band = record.bands.get(_undated(key))
+        if band is not None and found.setdefault(band, key) != key:
+            raise CorruptFile(
+                f"{where} holds {band} of several dates; version 1.0 has one date per sample, so this is another "
+                f"version; {AGAIN}."
+            )
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _undated(key: bytes) -> str:
+    text = key.decode()
+    dated = DATED.fullmatch(text)
+    return dated.group(1) if dated else text
+
+
+def _attribute(file: h5f.FileID) -> Any:
+    root = h5py.h5g.open(file, b"/")
+    if not h5a.exists(root, b"pickle"):
+        return None
+    attribute = h5a.open(root, b"pickle")
+    held = np.empty((), dtype=attribute.dtype)
+    attribute.read(held)
+    return held[()]
