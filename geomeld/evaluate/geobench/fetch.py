@@ -3,7 +3,7 @@
 import json
 import shutil
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from geomeld.core.errors import CorruptAsset, MissingAsset, SourceError, UsageError
@@ -21,11 +21,11 @@ class Hub:
     address: str = "https://huggingface.co"
     repository: str = "recursix/geo-bench-1.0"
     revision: str = "main"
-    retry: Retry = Retry()
+    retry: Retry = field(default_factory=Retry)
     """What is done when the server fails; a later run goes on from the bytes that came."""
 
     def archive(self, record: BenchmarkSet) -> tuple[str, str, int]:
-        """(address, SHA-256, bytes) of the archive of a set, by the Hub's own list. Raises SourceError and its kinds."""
+        """(address, SHA-256, bytes) of the archive of a set, by the Hub's list. Raises SourceError and its kinds."""
         listing = f"{self.address}/api/datasets/{self.repository}/tree/{self.revision}/{record.folder}"
         body, _ = self.retry.call(lambda: get(listing).body, listing)
         wanted = f"{record.folder}/{record.name}.zip"

@@ -153,8 +153,8 @@ def open_set(
     """Open the folder of one set, e.g. `geobench/classification_v1.0/m-so2sat`.
 
     `bands`: names in the order an encoder wants them; without it, the bands of Sentinel-2 that the set has, else all of
-    its bands. `partition`: "default", or "0.01x" .. "1.00x" for a part of the training split. `fill`: of a band that the
-    set lacks, "refuse", "mask" (0, and not valid) or "neighbour" (what MMEarth's evaluation puts there).
+    its bands. `partition`: "default", or "0.01x" .. "1.00x" for a part of the training split. `fill`: of a band
+    that the set lacks, "refuse", "mask" (0, and not valid) or "neighbour" (what MMEarth's evaluation puts there).
 
     Raises UsageError for a folder, band or partition that is not there, DatasetError for a set that is not whole.
     """
@@ -205,7 +205,7 @@ def _origin(record: BenchmarkSet, bands: Sequence[str], fill: Fill) -> dict[str,
     if fill == "neighbour":
         origin |= {band: record.neighbours[band] for band in lacking if band in record.neighbours}
         lacking = [band for band in lacking if band not in origin]
-    if lacking and fill != "mask" or not origin:
+    if (lacking and fill != "mask") or not origin:
         other = ' or fill="neighbour" for ' + ", ".join(record.neighbours) if record.neighbours else ""
         raise UsageError(
             f"{record.name} has no band {', '.join(lacking) or 'that was asked for'}; it has "

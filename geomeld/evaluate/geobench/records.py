@@ -16,9 +16,17 @@ ROOTS += ("geobench.io.task", "ccb.io.dataset", "ccb.io.label", "ccb.io.task", "
 """Modules that the package's classes have lived in."""
 
 CLASSES = (
-    "BandInfo SpectralBand Sentinel1 Sentinel2 Landsat8 Mask CloudProbability ElevationBand MultiBand HyperSpectralBands "
-    "LabelType SegmentationClasses Classification SemanticSegmentation MultiLabelClassification TaskSpecifications"
-).split()
+    "BandInfo",
+    "SpectralBand",
+    "Sentinel1",
+    "Sentinel2",
+    "Landsat8",
+    "Mask",
+    "CloudProbability",
+    "ElevationBand",
+)
+CLASSES += ("MultiBand", "HyperSpectralBands", "LabelType", "SegmentationClasses", "Classification")
+CLASSES += ("SemanticSegmentation", "MultiLabelClassification", "TaskSpecifications")
 
 
 class _Array(Inert):

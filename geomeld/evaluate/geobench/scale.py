@@ -51,7 +51,7 @@ def own_scale(record: BenchmarkSet, stats: dict[str, Any], bands: Sequence[str],
         except (KeyError, TypeError, ValueError) as error:
             raise CorruptFile(
                 f"band_stats.json of {record.name} says nothing of {band} ({error}); fetch the set again."
-            )
+            ) from None
         # Values are reflectances, and copies of the set have been seen whose statistics were already times 10000.
         factor = 1.0 if unit != 1.0 and most > LARGEST_REFLECTANCE else unit
         if not (np.isfinite([m, s]).all() and s > 0):

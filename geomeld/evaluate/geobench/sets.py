@@ -51,7 +51,7 @@ SO2SAT = {
     "08 - VV.LEE Filtered.Imaginary": "VHVV_lee_imaginary",
     **{name: band for name, band in SURFACE.items() if band not in ("B1", "B9")},
 }
-"""Radar in linear units, real and imaginary parts among them: no band of it is a backscatter in dB, so none is named so."""
+"""Radar in linear units, real and imaginary parts among them: none is a backscatter in dB, so none is named so."""
 
 EUROSAT = {**SENTINEL2, **dict(zip(list(SENTINEL2)[8:], ("B9", "B10", "B11", "B12", "B8A"), strict=True))}
 """The files hold B8A last and were named as if it stood after B8 (ServiceNow/geo-bench issue 28)."""
