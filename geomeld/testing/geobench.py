@@ -226,8 +226,8 @@ def write_set(
 
 
 def simulated_set(root: Path, name: str, counts: tuple[int, int, int] = (4, 2, 2), seed: int = 0) -> Path:
-    """A set in the form of a benchmark set with the simulated Earth's pixels: Sentinel-2 as it was seen, labels from the
-    WorldCover of the place. A pure function of its arguments; only for sets of Sentinel-2 at 10 m."""
+    """A set in the form of a benchmark set with the simulated Earth's pixels: Sentinel-2 as it was seen, labels
+    from the WorldCover of the place. A pure function of its arguments; only for sets of Sentinel-2 at 10 m."""
     record, places = SETS[name], stratified_places(seed, sum(counts))
     made = [_simulated(record, seed, lon, lat) for lon, lat, _ in places]
     train, valid, _ = counts

@@ -163,12 +163,12 @@ def test_no_code_of_a_pickle_runs(so2sat, tmp_path):
 def test_bad_input_is_told_apart(so2sat, tmp_path):
     with pytest.raises(UsageError, match=r"it holds sets; name one of them, e.g. .*m-so2sat"):
         open_set(tmp_path)
+    (so2sat / "x").mkdir()
     with pytest.raises(UsageError, match="it lies inside a set"):
-        (so2sat / "x").mkdir()
         open_set(so2sat / "x")
     with pytest.raises(UsageError, match="There is no folder"):
         open_set(tmp_path / "none")
-    with pytest.raises(UsageError, match="no partition '0.03x'; it has 0.50x, default"):
+    with pytest.raises(UsageError, match=r"no partition '0.03x'; it has 0.50x, default"):
         open_set(so2sat, partition="0.03x")
     older = shutil.copytree(so2sat, tmp_path / "classification_v0.9.1" / "m-so2sat")
     with pytest.raises(UsageError, match=r"is of classification_v0.9.1"):
