@@ -11,7 +11,7 @@ import numpy as np
 from geomeld.evaluate.geobench import SETS, open_set
 from geomeld.testing.geobench import write_set
 
-SAMPLES, ROUNDS = 100, 7
+SAMPLES, ROUNDS = 20, 5
 
 
 def seconds(read: Callable[[str], object], names: list[str]) -> float:

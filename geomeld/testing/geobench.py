@@ -48,7 +48,10 @@ def pickled(value: Any) -> bytes:
     return held.getvalue()
 
 
-class _Writer(pickle._Pickler):  # type: ignore[name-defined]
+PythonPickler: Any = pickle._Pickler  # type: ignore[attr-defined]
+
+
+class _Writer(PythonPickler):
     """Python's pickler written in Python, whose names can be chosen; its bytes are those of the other one."""
 
     def __init__(self, file: io.BytesIO, protocol: int) -> None:
@@ -81,7 +84,7 @@ class _Writer(pickle._Pickler):  # type: ignore[name-defined]
         self.write(pickle.STACK_GLOBAL)
         self.memoize(value)
 
-    dispatch = {**pickle._Pickler.dispatch, type: save_global}  # type: ignore[attr-defined]  # noqa: RUF012
+    dispatch = {**PythonPickler.dispatch, type: save_global}  # noqa: RUF012
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def band_info(name: str) -> Foreign:
         return Foreign("geobench.dataset", "CloudProbability", state=state)
     number = name.split(" ")[0]
     if name in SENTINEL2:
-        alternatives = (number.lstrip("0"), number) if number.startswith("0") else (number,)
+        alternatives: tuple[str, ...] = (number.lstrip("0"), number) if number.startswith("0") else (number,)
         alternatives += (COLOURS[number],) if number in COLOURS else ()
         resolution: int | None = RESOLUTION[name]
     else:

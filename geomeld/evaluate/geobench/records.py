@@ -11,11 +11,17 @@ from numpy.typing import NDArray
 from geomeld.core.errors import CorruptFile
 from geomeld.core.unpickle import Inert, plain
 
-ROOTS = ("geobench.dataset", "geobench.label", "geobench.task", "geobench.io.dataset", "geobench.io.label")
+ROOTS: tuple[str, ...] = (
+    "geobench.dataset",
+    "geobench.label",
+    "geobench.task",
+    "geobench.io.dataset",
+    "geobench.io.label",
+)
 ROOTS += ("geobench.io.task", "ccb.io.dataset", "ccb.io.label", "ccb.io.task", "ccb.dataset", "ccb.label", "ccb.task")
 """Modules that the package's classes have lived in."""
 
-CLASSES = (
+CLASSES: tuple[str, ...] = (
     "BandInfo",
     "SpectralBand",
     "Sentinel1",
