@@ -76,6 +76,8 @@ class PretrainConfig:
         unknown = [t for t in self.targets if t not in MODALITIES]
         if unknown:
             raise ConfigError(f"No modality {', '.join(unknown)}; targets are among {', '.join(MODALITIES)}.")
+        if not self.targets or len(set(self.targets)) < len(self.targets):
+            raise ConfigError(f"targets are {', '.join(self.targets) or 'none'}; give at least one, and each once.")
         self._check_objectives()
         for name in COUNTS:
             value = getattr(self, name)

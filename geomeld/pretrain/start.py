@@ -42,7 +42,8 @@ def find_tiles(config: PretrainConfig, dataset: Dataset) -> Tiles:
     if not captions and config.contrast is not None:
         raise DatasetError(
             f"No training tile of {dataset.path} has a caption, and the recipe contrasts images with captions: "
-            f"run `geomeld caption {dataset.path}` first, or set --objectives.contrast.weight 0."
+            f"run `geomeld caption {dataset.path}` first (packed or remote: caption the original on this machine), "
+            "or set --objectives.contrast.weight 0."
         )
     return Tiles(train, held_out, captions)
 

@@ -164,6 +164,8 @@ NAN = float("nan")
 @pytest.mark.parametrize(
     ("words", "build"),
     [
+        ("targets are none", lambda: PretrainConfig(targets=())),
+        ("each once", lambda: PretrainConfig(targets=("aster", "aster"))),
         ("patch", lambda: PretrainConfig(patch=0)),
         ("one patch", lambda: PretrainConfig(patch=128)),
         ("seed", lambda: PretrainConfig(seed=10**25)),
