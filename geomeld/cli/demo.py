@@ -64,6 +64,7 @@ def _run(options: Options, step: Callable[[str, Callable[[], Any]], Any], second
     from geomeld.dataset import open_dataset
     from geomeld.evaluate.run import evaluate
     from geomeld.pretrain.loop import pretrain
+    from geomeld.pretrain.watch import Watch, WatchConfig
     from geomeld.recipes.pretraining import demo
     from geomeld.search.index import embed
     from geomeld.sources import open_source
@@ -79,7 +80,8 @@ def _run(options: Options, step: Callable[[str, Callable[[], Any]], Any], second
     )
     step("caption", lambda: caption_dataset(data, CaptionConfig(seed=options.seed)))
     recipe = replace(demo(), epochs=options.epochs, seed=options.seed)
-    step("pretrain", lambda: pretrain(recipe, open_dataset(data), model))
+    built = open_dataset(data)
+    step("pretrain", lambda: pretrain(recipe, built, model, watch=Watch(WatchConfig(log=()), recipe, built, model)))
     scores = step("evaluate", lambda: evaluate(model, open_dataset(data), out / "scores"))
     index = step("embed", lambda: embed(open_dataset(data), model, out / "index"))
     return step("report", lambda: _report(options, scores, index, seconds))
@@ -94,6 +96,7 @@ def _report(options: Options, scores: Any, index: Any, seconds: dict[str, float]
     from geomeld.dataset import open_dataset
     from geomeld.figures.demo_page import DemoRun, read_log, write_demo_page
     from geomeld.pretrain.loop import EXAMPLES, LOG
+    from geomeld.pretrain.watch import PAGE
     from geomeld.sources.simulated.landscape import is_land
 
     out = options.out
@@ -104,6 +107,7 @@ def _report(options: Options, scores: Any, index: Any, seconds: dict[str, float]
         dataset=open_dataset(out / "dataset"),
         captions=read_captions(out / "dataset"),
         log=read_log(out / "checkpoint" / LOG),
+        run_page=f"checkpoint/{PAGE}",
         examples=examples,
         scores=[asdict(row) for row in scores],
         queries={text: index.nearest(index.encode(text), 5) for text in QUERIES},

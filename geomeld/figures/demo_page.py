@@ -40,6 +40,8 @@ class DemoRun:
     """Land of the simulated Earth, (rows, columns), north up."""
     commands: Sequence[str] = field(default_factory=tuple)
     """The same steps by hand."""
+    run_page: str = ""
+    """Address of the training run's own page, relative to the report; empty where there is none."""
 
 
 def write_demo_page(run: DemoRun, out: Path) -> Path:
@@ -108,6 +110,8 @@ def _training(page: Page, run: DemoRun) -> None:
     )
     rows = [{name: value for name, value in row.items() if name != "lr"} for row in run.log]
     page.figure(curves(rows), "Every term of the loss by step.")
+    if run.run_page:
+        page.add(f'<p>More of this run: <a href="{escape(run.run_page)}">its own page</a>.</p>')
     page.add("<h3>Reconstructions of masked patches</h3>")
     page.figure(
         reconstruction_figure(run.examples),

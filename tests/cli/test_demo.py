@@ -32,6 +32,8 @@ def test_the_report_shows_every_part_and_needs_no_network(demo: Path) -> None:
     for part in ("Places", "Tiles", "Captions and their evidence", "Pretraining", "Scores", "Search"):
         assert re.search(rf"<h2[^>]*>[^<]*{part}", page, re.IGNORECASE), part
     assert page.count("<img") + page.count("<svg") >= 10
+    (run_page,) = re.findall(r'href="([^"#]+/run\.html)"', page)
+    assert "finished" in (demo / run_page).read_text(encoding="utf-8")
     assert not list(demo.rglob("*.partial"))
 
 
