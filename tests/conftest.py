@@ -1,7 +1,12 @@
 """Tests reach no network beyond this machine, unless they are marked online, and draw the same examples every time."""
 
 import ipaddress
+import os
 import socket
+
+# One thread each, in tests and in the programs that they start: sums over several threads depend on their number, and
+# threads that wait for one another cost more than they bring on tiny models. Before torch is imported.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 from hypothesis import settings

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from small_model import RUN, SPECK
 
 from geomeld.core.errors import CheckpointError, Terminated
@@ -70,7 +69,6 @@ def die() -> None:
 
 def train_and_die(data: Path, out: Path, step: int, where: str) -> None:
     """Runs in a process of its own: SIGKILL after a step, in the middle of writing a state, or when it is written."""
-    torch.set_num_threads(1)
     SIZES["atto"] = SPECK
     whole = files.atomic
 
