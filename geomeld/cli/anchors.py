@@ -27,7 +27,11 @@ def main(argv: list[str]) -> int:
     options = tyro.cli(Options, args=argv, prog="geomeld anchors")
     from geomeld.build.anchors.columns import write_columns
     from geomeld.build.anchors.make import make_anchors, provenance
+    from geomeld.core.errors import UsageError
     from geomeld.figures.anchors_page import write_anchors_page
+
+    if options.out.suffix != ".parquet":
+        raise UsageError(f"--out is {options.out}; the anchors are a Parquet file, so give it a name in .parquet.")
 
     made = make_anchors(options.recipe)
     story = provenance(options.recipe, made)

@@ -56,7 +56,11 @@ def main(argv: list[str]) -> int:
     from geomeld.build.run import build
     from geomeld.cli.budget import agree
     from geomeld.core.config import to_json
+    from geomeld.core.errors import UsageError
     from geomeld.sources import open_source
+
+    if options.workers < 0:
+        raise UsageError(f"--workers is {options.workers}; give a number of processes, or 0 for one per core.")
 
     source = open_source(options.source)
     places = _places(options, earth=getattr(source, "seed", None))

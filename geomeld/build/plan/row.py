@@ -213,6 +213,8 @@ def read_plan(path: Path) -> list[PlanRow]:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
+    except FileNotFoundError:
+        raise DatasetError(f"There is no plan {path}; write it with `geomeld plan --out`.") from None
     except (OSError, pa.ArrowException, shapely.errors.ShapelyError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(
             f"{path} is no plan that `geomeld plan` of this version wrote: {error}. Plan again."

@@ -68,6 +68,8 @@ def summary_of(path: Path) -> Summary:
             parts["planned"].append(planned)
             _days(batch["days"], days)
             _scenes(batch["scenes"], tiles, scenes, parts["cloud"])
+    except FileNotFoundError:
+        raise DatasetError(f"There is no plan {path}; write it with `geomeld plan --out`.") from None
     except (OSError, pa.ArrowException, KeyError) as error:
         raise DatasetError(
             f"{path} is no plan that `geomeld plan` of this version wrote: {error}. Plan again."
