@@ -40,15 +40,18 @@ def settings(url: str, model: str) -> CaptionConfig:
 
 
 def coloured(folder: Path) -> Path:
-    """Tiles that even a tiny model can tell apart: one looks red, the other blue."""
+    """Tiles that even a tiny model can tell apart: one looks red, the other blue, on two covers each."""
     tiles = []
-    for number, bright in ((1, "B4"), (2, "B2")):
-        tile = fake_tile(number)
+    for number, bright, covers in ((1, "B4", (40, 10)), (2, "B2", (30, 60))):
+        tile = fake_tile(number, without=("naip", "dynamic_world"))
+        ground = tile.layers["esa_worldcover"]
         layer = tile.layers["sentinel2"]
         values = layer.values.copy()
         for band in ("B2", "B3", "B4"):
             values[layer.bands.index(band)] = 2900 if band == bright else 100
-        tiles.append(replace(tile, layers={**tile.layers, "sentinel2": replace(layer, values=values)}))
+        seen = replace(layer, values=values)
+        known = replace(ground, values=np.repeat(np.array(covers, np.uint8), 64)[None, :, None].repeat(128, axis=2))
+        tiles.append(replace(tile, layers={**tile.layers, "sentinel2": seen, "esa_worldcover": known}))
     return write_dataset(folder, tiles, source="fake").path
 
 
