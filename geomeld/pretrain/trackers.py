@@ -40,8 +40,8 @@ def open_tracker(name: TrackerName, out: Path, config: Mapping[str, Any], start:
     except ImportError as error:
         extra = "train" if name == "tensorboard" else name
         raise MissingExtra(
-            f"--log {name} needs a package that is not here ({error}); install it with: "
-            f"pip install 'geomeld[{extra}]', or give --log without it."
+            f"--trackers {name} needs a package that is not here ({error}); install it with: "
+            f"pip install 'geomeld[{extra}]', or give --trackers without it."
         ) from None
 
 
@@ -165,4 +165,4 @@ TRACKERS: dict[str, Callable[[Path, Mapping[str, Any], int], Tracker]] = {
     "wandb": WeightsAndBiases,
     "trackio": Trackio,
 }
-"""By the name that `--log` takes."""
+"""By the name that `--trackers` takes."""

@@ -51,8 +51,8 @@ Evaluation = Callable[[GeoMeldFM, Sequence[int]], Mapping[str, float]]
 class WatchConfig:
     """How a run is watched; never changes what it computes."""
 
-    log: tuple[TrackerName, ...] = ("tensorboard",)
-    """Trackers besides log.jsonl and run.html: tensorboard, wandb (extra wandb), trackio (extra trackio)."""
+    trackers: tuple[TrackerName, ...] = ("tensorboard",)
+    """Where numbers go besides log.jsonl and run.html: tensorboard, wandb, trackio (extras of these names)."""
     picture_every: int = 500
     """Steps between pictures of reconstructions; 0 draws one at the end only."""
     evaluate_every: int = 0
@@ -84,7 +84,8 @@ class Watch:
         """Open trackers and the progress line. Raises MissingExtra or UsageError for a tracker that there is not."""
         self._run, self._steps, self._held_out = run, steps, list(held_out)
         stored = to_json(self._config)
-        self._trackers = [open_tracker(name, self._out, stored, run.step) for name in self._watch.log]
+        names = dict.fromkeys(self._watch.trackers)
+        self._trackers = [open_tracker(name, self._out, stored, run.step) for name in names]
         self._pace, self._scores = (_Rows(self._out / name, run.step) for name in (PACE, SCORES))
         (self._out / PICTURES).mkdir(exist_ok=True)
         for step, path in self._pictures():

@@ -171,7 +171,7 @@ def test_a_run_that_goes_on_shows_every_step_once(run, data: Path, tmp_path: Pat
 
 def test_a_tracker_that_is_not_installed_says_how(run, data: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "trackio", None)
-    code, _, err = run("demo", data, *SMALL, "--out", tmp_path / "c", "--log", "trackio")
+    code, _, err = run("demo", data, *SMALL, "--out", tmp_path / "c", "--trackers", "trackio")
     assert (code, "pip install 'geomeld[trackio]'" in err) == (2, True)
 
 
