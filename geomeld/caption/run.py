@@ -1,12 +1,10 @@
 """Run: captions of a whole dataset, chunk by chunk, with a ledger that no answer is lost from."""
 
-import fcntl
 import hashlib
 import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -30,7 +28,7 @@ from geomeld.core.config import to_json
 from geomeld.core.errors import CaptionError, DatasetError
 from geomeld.core.pool import Engine, in_order
 from geomeld.dataset import Dataset, open_dataset, update_metadata
-from geomeld.dataset.files import atomic, remove_partials, write_atomically
+from geomeld.dataset.files import alone, atomic, remove_partials, write_atomically
 from geomeld.dataset.index import load_index
 
 LEDGER = ".captions.jsonl"
@@ -88,7 +86,7 @@ def caption_dataset(
     wanted = dataset.tile_ids[:limit]
     if not wanted:
         raise DatasetError(f"{path} holds no tiles; build some first.")
-    with _alone(dataset.path):
+    with alone(dataset.path):
         remove_partials(dataset.path)
         note, evaluator = dataset.path / NOTE, open_evaluator(config, dataset)
         ranked_by = identity_of(evaluator)
@@ -115,16 +113,6 @@ def caption_dataset(
         if not count.failures and not count.waiting:  # a later run looks at these tiles again
             write_atomically(note, json.dumps(_identity(open_dataset(path), config, wanted, ranked_by)).encode())
         return replace(count.summary(), evaluator=ranked_by, author=author.summary() if author else {})
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise DatasetError(f"Another process is at work in {folder}; wait for it.") from None
-        yield
 
 
 def _identity(

@@ -1,10 +1,13 @@
 """Files that appear under their final name only when they are complete."""
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from geomeld.core.errors import DatasetError
 
 PARTIAL = ".partial"
 """Ending of a file that is being written."""
@@ -31,6 +34,17 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write bytes under a name in one step."""
     with atomic(path) as file:
         file.write(data)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a folder; the lock ends with the process, however that ends. Raises DatasetError where another holds it."""
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DatasetError(f"Another process is at work in {folder}; wait for it.") from None
+        yield
 
 
 def remove_partials(folder: Path) -> None:

@@ -1,10 +1,8 @@
 """Packing: a dataset to packed shards, one for each of its own; a run that is killed goes on where it was."""
 
-import fcntl
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +20,7 @@ from geomeld.dataset import manifest as manifests
 from geomeld.dataset import statistics as figures
 from geomeld.dataset.codes import EMPTY, ROW, encode_band
 from geomeld.dataset.dataset import Dataset, checksum_of, open_volume
-from geomeld.dataset.files import atomic, remove_partials, write_atomically
+from geomeld.dataset.files import alone, atomic, remove_partials, write_atomically
 from geomeld.dataset.index import Shard, load_index
 from geomeld.dataset.manifest import Failure, Manifest, ShardEntry
 from geomeld.dataset.packed import ALIGN, ENTRY, MAGIC, PACKED, TAIL, PackedVolume, aligned
@@ -56,7 +54,7 @@ def pack(dataset: Dataset, out: Path, *, workers: int = 1, strict: bool = False)
         raise DatasetError(f"{dataset.path} is packed already; give the dataset that it was packed from.")
     identity = {"layers": _layers(dataset.modalities), "shards": [_identity(s) for s in dataset.shards]}
     _may_be_written(out, identity)
-    with _alone(out):
+    with alone(out):
         if not (out / manifests.NAME).exists():
             write_atomically(out / UNFINISHED, json.dumps(identity).encode())
             remove_partials(out)
@@ -103,16 +101,6 @@ def _may_be_written(out: Path, identity: dict[str, Any]) -> None:
         raise DatasetError(
             f"{out} holds another dataset, or the same packed before it was changed; delete it or give another folder."
         )
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise DatasetError(f"Another process is at work in {folder}; wait for it.") from None
-        yield
 
 
 def _finish(
