@@ -72,7 +72,7 @@ def _told(opened: "GeoBench") -> dict[str, Any]:
     return {
         "path": str(opened.path),
         "name": record.name,
-        "task": record.task.value,
+        "task": record.kind.value,
         "classes": record.classes,
         "class_names": opened.class_names,
         "size": record.size,

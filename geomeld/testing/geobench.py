@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geomeld.core.grid import Grid
-from geomeld.evaluate.geobench.sets import SENTINEL2, SETS, BenchmarkSet, Task
+from geomeld.evaluate.geobench.sets import SENTINEL2, SETS, BenchmarkSet
+from geomeld.evaluate.task import TaskKind
 from geomeld.modalities import MODALITIES
 from geomeld.sources.simulated.source import SimulatedSource
 from geomeld.sources.simulated.truth import stratified_places
@@ -165,13 +166,13 @@ def write_sample(
 
 def task_specs(record: BenchmarkSet, class_names: Sequence[str] | None = None) -> bytes:
     """The bytes of task_specs.pkl of a set."""
-    kind = {Task.MULTICLASS: "Classification", Task.MULTILABEL: "MultiLabelClassification"}.get(record.task)
+    kind = {TaskKind.MULTICLASS: "Classification", TaskKind.MULTILABEL: "MultiLabelClassification"}.get(record.kind)
     names = list(class_names) if class_names else None
     if kind is None:
         state = {"name": "label", "alt_names": (), "spatial_resolution": record.gsd, "n_classes": record.classes}
         label = Foreign("geobench.dataset", "SegmentationClasses", state={**state, "_class_names": None})
     else:
-        key = "class_name" if record.task is Task.MULTILABEL else "_class_names"
+        key = "class_name" if record.kind is TaskKind.MULTILABEL else "_class_names"
         label = Foreign("geobench.label", kind, state={"n_classes": record.classes, key: names})
     state = {
         "dataset_name": record.name,
@@ -217,12 +218,12 @@ def write_set(
     _dump(folder / "default_partition.json", partition, indent=2)
     part = {**partition, "train": partition["train"][: max(1, len(partition["train"]) // 2)]}
     _dump(folder / "0.50x_train_partition.json", part, indent=2)
-    if record.task is Task.MULTICLASS:
+    if record.kind is TaskKind.MULTICLASS:
         by_class: dict[str, list[str]] = {}
         for sample, label in labels.items():
             by_class.setdefault(str(label), []).append(sample)
         _dump(folder / "label_map.json", by_class, indent=4)
-    elif record.task is Task.MULTILABEL:
+    elif record.kind is TaskKind.MULTILABEL:
         _dump(folder / "label_stats.json", {s: np.asarray(row).tolist() for s, row in labels.items()}, indent=4)
     (folder / "task_specs.pkl").write_bytes(task_specs(record, record.class_names))
     return folder
@@ -260,10 +261,10 @@ def _simulated(record: BenchmarkSet, seed: int, lon: float, lat: float) -> tuple
     present = np.zeros(record.classes, np.int64)
     codes = [c.code for c in MODALITIES["esa_worldcover"].kind.classes]  # type: ignore[union-attr]
     index = np.searchsorted(codes, cover)
-    if record.task is Task.SEGMENTATION:
+    if record.kind is TaskKind.SEGMENTATION:
         return bands, (1 + index % (record.classes - 1)).astype(np.int16)
     present[np.unique(index) % record.classes] = 1
-    return bands, present if record.task is Task.MULTILABEL else int(np.bincount(index.ravel()).argmax())
+    return bands, present if record.kind is TaskKind.MULTILABEL else int(np.bincount(index.ravel()).argmax())
 
 
 def _statistics(values: NDArray) -> dict[str, float]:

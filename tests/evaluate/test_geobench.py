@@ -16,7 +16,7 @@ import pytest
 from geomeld.cli import geobench as verb
 from geomeld.core.errors import CorruptAsset, CorruptFile, DatasetError, UsageError
 from geomeld.core.retry import Retry
-from geomeld.evaluate.geobench import SETS, Hub, Task, fetch, open_set
+from geomeld.evaluate.geobench import SETS, Hub, TaskKind, fetch, open_set
 from geomeld.testing.geobench import Place, simulated_set, task_specs, write_sample, write_set
 from geomeld.testing.hub import serve_hub
 
@@ -42,10 +42,10 @@ def images(name: str, n: int = 4) -> dict:
         noise = np.indices(shape).sum(0) % 2
         bands = {key: ((noise + k * 100 + i) * factor).astype(kind) for k, key in enumerate(record.bands)}
         label = {
-            Task.MULTICLASS: i % record.classes,
-            Task.MULTILABEL: (np.arange(record.classes) % (i + 2) == 0).astype(np.int64),
-            Task.SEGMENTATION: np.full(shape, i % record.classes, np.int16),
-        }[record.task]
+            TaskKind.MULTICLASS: i % record.classes,
+            TaskKind.MULTILABEL: (np.arange(record.classes) % (i + 2) == 0).astype(np.int64),
+            TaskKind.SEGMENTATION: np.full(shape, i % record.classes, np.int16),
+        }[record.kind]
         made.append((bands, label))
     return {"train": made[:2], "valid": made[2:3], "test": made[3:]}
 
@@ -89,7 +89,7 @@ def test_bands_come_by_name_and_labels_as_they_are(tmp_path, name):
             np.testing.assert_array_equal(sample.values, expected)
             np.testing.assert_array_equal(sample.label, label)
             assert sample.valid.all()
-            if record.task is not Task.SEGMENTATION:
+            if record.kind is not TaskKind.SEGMENTATION:
                 np.testing.assert_array_equal(opened.label_map()[f"id_{i}"], label)
     train = np.stack([s.values for s in opened.samples("train")])
     own = opened.own_scale()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,26 +17,14 @@ from numpy.typing import NDArray
 
 from geomeld.core.errors import CorruptFile, DatasetError, UsageError
 from geomeld.evaluate.geobench.records import AGAIN, attributes, label_of, task_specs
-from geomeld.evaluate.geobench.scale import Scale, own_scale, pretraining_scale
-from geomeld.evaluate.geobench.sets import SETS, BenchmarkSet, Task
+from geomeld.evaluate.geobench.sets import SETS, BenchmarkSet
+from geomeld.evaluate.geobench.statistics import own_scale, pretraining_scale
+from geomeld.evaluate.scale import Scale
+from geomeld.evaluate.task import SPLITS, Sample, TaskKind
 from geomeld.modalities import SENTINEL2_BANDS
 
-SPLITS = ("train", "valid", "test")
 DATED = re.compile(r"(.*)_\d{4}-\d{2}-\d{2}")
 Fill = Literal["refuse", "mask", "neighbour"]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One image and its label."""
-
-    name: str
-    values: NDArray[np.float32]
-    """(bands, rows, columns), reflectance x 10000 where the set's unit is known; 0 in bands that are not valid."""
-    valid: NDArray[np.bool_]
-    """(bands,): which bands the set has."""
-    label: NDArray[np.int64]
-    """() a class, (classes,) zeros and ones, or (rows, columns) a class per pixel."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +42,39 @@ class GeoBench:
     """Samples of train, valid and test."""
     class_names: tuple[str, ...]
     """In order of the classes; empty where the set does not tell."""
+
+    @property
+    def name(self) -> str:
+        """Its folder, e.g. "m-so2sat"."""
+        return self.record.name
+
+    @property
+    def kind(self) -> TaskKind:
+        """What is asked of an image."""
+        return self.record.kind
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self.record.classes
+
+    @property
+    def size(self) -> int:
+        """Rows and columns of an image, pixels."""
+        return self.record.size
+
+    @property
+    def traps(self) -> tuple[str, ...]:
+        """What one should know before believing a score."""
+        return self.record.traps
+
+    def fingerprint(self) -> str:
+        """First 12 digits of a SHA-256 over the names of all samples by split, and the files of labels and statistics
+        (samples are checked against the Hub's sum when they are fetched)."""
+        said = [json.dumps([self.record.name, self.partition, self.names]).encode()]
+        files = ("band_stats.json", "label_map.json", "label_stats.json")
+        said += [(self.path / f).read_bytes() for f in files if (self.path / f).exists()]
+        return sha256(b"\0".join(said)).hexdigest()[:12]
 
     def samples(self, split: str) -> Iterator[Sample]:
         """The samples of a split, in the partition's order."""
@@ -97,7 +119,7 @@ class GeoBench:
 
     def _label(self, file: h5f.FileID, path: Path) -> NDArray[np.int64]:
         record, size = self.record, self.record.size
-        if record.task is Task.SEGMENTATION:
+        if record.kind is TaskKind.SEGMENTATION:
             shape: tuple[int, ...] = (size, size)
             label = np.empty(shape, np.int64)
             data = h5d.open(file, b"label")
@@ -106,9 +128,9 @@ class GeoBench:
             else:
                 label = label[:0]
         else:
-            shape = (record.classes,) if record.task is Task.MULTILABEL else ()
+            shape = (record.classes,) if record.kind is TaskKind.MULTILABEL else ()
             label = label_of(attributes(_attribute(file), str(path)), str(path))
-        most = 2 if record.task is Task.MULTILABEL else record.classes
+        most = 2 if record.kind is TaskKind.MULTILABEL else record.classes
         if label.shape != shape:
             raise CorruptFile(f"{path} has a label of shape {label.shape}, not {shape}; {AGAIN}.")
         if label.min() < 0 or label.max() >= most:
@@ -132,9 +154,9 @@ class GeoBench:
         Raises CorruptFile where a label is out of range.
         """
         record = self.record
-        if record.task is Task.SEGMENTATION:
+        if record.kind is TaskKind.SEGMENTATION:
             return {}
-        if record.task is Task.MULTILABEL:
+        if record.kind is TaskKind.MULTILABEL:
             path = self.path / "label_stats.json"
             found = {name: np.asarray(row) for name, row in _json(path).items()}
             fits = all(row.shape == (record.classes,) and set(row.flat) <= {0, 1} for row in found.values())

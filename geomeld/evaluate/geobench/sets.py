@@ -2,22 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+
+from geomeld.evaluate.task import TaskKind
 
 VERSION = "1.0"
-
-
-class Task(Enum):
-    """What is asked of an image."""
-
-    MULTICLASS = "one class per image"
-    MULTILABEL = "any number of classes per image"
-    SEGMENTATION = "one class per pixel"
-
-    @property
-    def folder(self) -> str:
-        """The folder of the benchmark that such sets lie in."""
-        return f"{'segmentation' if self is Task.SEGMENTATION else 'classification'}_v{VERSION}"
 
 
 SENTINEL2 = {
@@ -76,7 +64,7 @@ class BenchmarkSet:
 
     name: str
     """Its folder, e.g. "m-bigearthnet"."""
-    task: Task
+    kind: TaskKind
     classes: int
     """Number of classes."""
     size: int
@@ -102,7 +90,7 @@ class BenchmarkSet:
     @property
     def folder(self) -> str:
         """Where it lies below the benchmark's folder, e.g. "classification_v1.0"."""
-        return self.task.folder
+        return f"{'segmentation' if self.kind is TaskKind.SEGMENTATION else 'classification'}_v{VERSION}"
 
 
 CASHEW_CLASSES = (
@@ -141,7 +129,7 @@ SETS: dict[str, BenchmarkSet] = {
     for s in (
         BenchmarkSet(
             "m-bigearthnet",
-            Task.MULTILABEL,
+            TaskKind.MULTILABEL,
             43,
             120,
             10.0,
@@ -152,7 +140,7 @@ SETS: dict[str, BenchmarkSet] = {
         ),
         BenchmarkSet(
             "m-so2sat",
-            Task.MULTICLASS,
+            TaskKind.MULTICLASS,
             17,
             32,
             10.0,
@@ -168,7 +156,7 @@ SETS: dict[str, BenchmarkSet] = {
         ),
         BenchmarkSet(
             "m-cashew-plant",
-            Task.SEGMENTATION,
+            TaskKind.SEGMENTATION,
             7,
             256,
             10.0,
@@ -184,7 +172,7 @@ SETS: dict[str, BenchmarkSet] = {
         ),
         BenchmarkSet(
             "m-SA-crop-type",
-            Task.SEGMENTATION,
+            TaskKind.SEGMENTATION,
             10,
             256,
             10.0,
@@ -199,7 +187,7 @@ SETS: dict[str, BenchmarkSet] = {
         ),
         BenchmarkSet(
             "m-eurosat",
-            Task.MULTICLASS,
+            TaskKind.MULTICLASS,
             10,
             64,
             10.0,
@@ -210,7 +198,7 @@ SETS: dict[str, BenchmarkSet] = {
         ),
         BenchmarkSet(
             "m-brick-kiln",
-            Task.MULTICLASS,
+            TaskKind.MULTICLASS,
             2,
             64,
             10.0,
@@ -219,13 +207,15 @@ SETS: dict[str, BenchmarkSet] = {
             traps=("bands after B5 carry wrong names on disk; they are put right here (geo-bench issue 29)",),
         ),
         BenchmarkSet(
-            "m-forestnet", Task.MULTICLASS, 12, 332, 15.0, FORESTNET, traps=("Landsat 8, no band of Sentinel-2",)
+            "m-forestnet", TaskKind.MULTICLASS, 12, 332, 15.0, FORESTNET, traps=("Landsat 8, no band of Sentinel-2",)
         ),
-        BenchmarkSet("m-pv4ger", Task.MULTICLASS, 2, 320, 0.1, PHOTO, class_names=("no solar pv", "solar pv")),
-        BenchmarkSet("m-pv4ger-seg", Task.SEGMENTATION, 2, 320, 0.1, PHOTO, class_names=("no solar pv", "solar pv")),
+        BenchmarkSet("m-pv4ger", TaskKind.MULTICLASS, 2, 320, 0.1, PHOTO, class_names=("no solar pv", "solar pv")),
+        BenchmarkSet(
+            "m-pv4ger-seg", TaskKind.SEGMENTATION, 2, 320, 0.1, PHOTO, class_names=("no solar pv", "solar pv")
+        ),
         BenchmarkSet(
             "m-chesapeake",
-            Task.SEGMENTATION,
+            TaskKind.SEGMENTATION,
             7,
             256,
             1.0,
@@ -235,7 +225,7 @@ SETS: dict[str, BenchmarkSet] = {
         ),
         BenchmarkSet(
             "m-NeonTree",
-            Task.SEGMENTATION,
+            TaskKind.SEGMENTATION,
             2,
             400,
             0.1,
@@ -243,6 +233,6 @@ SETS: dict[str, BenchmarkSet] = {
             class_names=("no tree", "tree"),
             traps=("`hyperspectral` is 369 bands in one; ask for the others",),
         ),
-        BenchmarkSet("m-nz-cattle", Task.SEGMENTATION, 2, 500, 0.1, PHOTO, class_names=("no cattle", "cattle")),
+        BenchmarkSet("m-nz-cattle", TaskKind.SEGMENTATION, 2, 500, 0.1, PHOTO, class_names=("no cattle", "cattle")),
     )
 }

@@ -1,37 +1,16 @@
-"""Scale: the mean and deviation per band that images are normalised by, in the unit of the images as they are read."""
+"""Statistics: a set's own, or those of an encoder, as the scale its images are normalised by."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geomeld.core.errors import CorruptFile, UsageError
 from geomeld.evaluate.geobench.sets import BenchmarkSet
+from geomeld.evaluate.scale import Scale
 
 LARGEST_REFLECTANCE = 100.0
 """Statistics above it are not of reflectances (0..about 3) but of 10000 times those."""
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Normalisation of a choice of bands."""
-
-    bands: tuple[str, ...]
-    mean: NDArray[np.float32]
-    """(bands,); NaN for a band that the set lacks."""
-    std: NDArray[np.float32]
-    """(bands,), > 0 or NaN."""
-    source: str
-    """Whose statistics: "own" or "pretraining"; stands beside every score."""
-
-    def __call__(self, values: NDArray[np.float32], valid: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
-        """z-scores of (..., bands, rows, columns), and 0, which is the mean, in bands that are not `valid` (bands,)."""
-        scaled = (values - self.mean[:, None, None]) / self.std[:, None, None]
-        if valid is not None and not valid.all():
-            scaled[..., ~valid, :, :] = 0.0
-        return scaled
 
 
 def own_scale(record: BenchmarkSet, stats: dict[str, Any], bands: Sequence[str], origin: dict[str, str]) -> Scale:

@@ -1,0 +1,82 @@
+"""Task: labelled images in three splits, whoever made them; what every protocol of evaluation runs on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geomeld.evaluate.scale import Scale
+
+SPLITS = ("train", "valid", "test")
+
+
+class TaskKind(Enum):
+    """What is asked of an image."""
+
+    MULTICLASS = "one class per image"
+    MULTILABEL = "any number of classes per image"
+    SEGMENTATION = "one class per pixel"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image and its label."""
+
+    name: str
+    values: NDArray[np.float32]
+    """(bands, rows, columns), reflectance x 10000 where the task's unit is known; 0 in bands that are not valid."""
+    valid: NDArray[np.bool_]
+    """(bands,): which bands the image has."""
+    label: NDArray[np.int64]
+    """() a class, (classes,) zeros and ones, or (rows, columns) a class per pixel."""
+
+
+class Task(Protocol):
+    """A set of labelled images of one size."""
+
+    @property
+    def name(self) -> str:
+        """Short and unique, such as "m-so2sat"; stands beside every score."""
+
+    @property
+    def kind(self) -> TaskKind:
+        """What is asked."""
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """In order of the classes; empty where nobody tells."""
+
+    @property
+    def size(self) -> int:
+        """Rows and columns of every image, pixels."""
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """The bands of `Sample.values`, in order."""
+
+    @property
+    def names(self) -> Mapping[str, tuple[str, ...]]:
+        """Samples of "train", "valid" and "test", in an order that never changes."""
+
+    @property
+    def traps(self) -> tuple[str, ...]:
+        """What one should know before believing a score."""
+
+    def sample(self, name: str) -> Sample:
+        """One sample by its name. Raises CorruptFile where it cannot be read."""
+
+    def own_scale(self) -> Scale:
+        """Normalisation by the task's own statistics (of its training images)."""
+
+    def pretraining_scale(self, mean: Sequence[float], std: Sequence[float]) -> Scale:
+        """Normalisation by an encoder's statistics, one per band. Raises UsageError where the unit is not known."""
+
+    def fingerprint(self) -> str:
+        """First 12 digits of a SHA-256 over what the scores depend on: names, splits and labels' source."""
