@@ -48,14 +48,16 @@ class Options:
     """What is compared."""
 
     dataset: Path
-    """A dataset of the simulated Earth, such as `geomeld build --source simulated:7 --sample 480 --no-naip` makes."""
+    """A dataset of the simulated Earth, such as `geomeld build --source simulated:7 --sample 2000 --no-naip` makes."""
     out: Path
     """Folder of the checkpoint; a run that is there is scored as it is."""
-    epochs: int = 30
-    lr: float = 1e-3
+    epochs: int = 15
+    lr: float = 2e-3
     size: Size = "atto"
     patch: int = 16
-    batch_size: int = 16
+    batch_size: int = 4
+    decoder_width: int = 192
+    decoder_depth: int = 2
     json: bool = False
     """Print JSON lines."""
 
@@ -78,6 +80,8 @@ def config_of(options: Options) -> PretrainConfig:
         objectives=(Reconstruction(),),
         size=options.size,
         patch=options.patch,
+        decoder_width=options.decoder_width,
+        decoder_depth=options.decoder_depth,
         epochs=options.epochs,
         batch_size=options.batch_size,
         optim=OptimConfig(lr=options.lr, warmup=0.1, clip=1.0),
