@@ -16,8 +16,8 @@ def small(epochs: int = 12, seed: int = 0) -> PretrainConfig:
     return replace(
         demo(),
         epochs=epochs,
-        batch_size=32,
-        optim=OptimConfig(lr=1e-3, warmup=0.1, clip=1.0),
+        batch_size=16,
+        optim=OptimConfig(lr=2e-3, warmup=0.1, clip=1.0),
         split=Split(held_out=0.25, by="tile"),
         seed=seed,
         best_of=0,
