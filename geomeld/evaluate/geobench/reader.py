@@ -69,9 +69,11 @@ class GeoBench:
         return self.record.traps
 
     def fingerprint(self) -> str:
-        """First 12 digits of a SHA-256 over the names of all samples by split, and the files of labels and statistics
-        (samples are checked against the Hub's sum when they are fetched)."""
+        """First 12 digits of a SHA-256 over the names of all samples by split, the files of labels and statistics
+        (samples are checked against the Hub's sum when they are fetched), and bands that others stand in for."""
         said = [json.dumps([self.record.name, self.partition, self.names]).encode()]
+        stand_ins = {band: other for band, other in self.origin.items() if band != other}
+        said += [json.dumps(stand_ins, sort_keys=True).encode()] if stand_ins else []
         files = ("band_stats.json", "label_map.json", "label_stats.json")
         said += [(self.path / f).read_bytes() for f in files if (self.path / f).exists()]
         return sha256(b"\0".join(said)).hexdigest()[:12]
