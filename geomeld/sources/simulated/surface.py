@@ -14,6 +14,9 @@ from geomeld.sources.simulated.spectra import INDEX, MATRIX
 ROAD, ROOF, PANEL, TANK, RUNWAY, GREENHOUSE, QUARRY, ORCHARD, RAIL = range(1, 10)
 """Codes of `Landscape.surface`."""
 
+FALLOW, WINTER = 0.12, 0.67
+"""The first number of `husbandry` below which a parcel lies fallow, and above which it stays green in winter."""
+
 
 @dataclass(frozen=True, slots=True)
 class Growth:
@@ -139,16 +142,22 @@ def _recipe(
     return {"moss": 0.7 + 0.2 * (patch - 0.5), "rock": 0.3 - 0.2 * (patch - 0.5)}
 
 
+def husbandry(parcel: NDArray) -> tuple[NDArray, NDArray]:
+    """Two numbers 0..1 of every parcel, by its hash: what is grown (see FALLOW and WINTER), and how thickly."""
+    word = parcel.astype(np.uint64)
+    first, second = ((word * np.uint64(m) >> np.uint64(7)) % np.uint64(1021) / 1021.0 for m in (2654435761, 40503))
+    return first, second
+
+
 def _field(day: int, ground: Ground, at: NDArray, earth: dict[str, NDArray], now: NDArray) -> dict[str, NDArray]:
     """A cropped parcel: green by its calendar, then stubble or ploughed; one in eight lies fallow, a third carries
     winter crops or ley that stay green while it is not freezing."""
     land = ground.land
-    word = land.parcel.ravel()[at].astype(np.uint64)
-    first, second = ((word * np.uint64(m) >> np.uint64(7)) % np.uint64(1021) / 1021.0 for m in (2654435761, 40503))
+    first, second = husbandry(land.parcel.ravel()[at])
     annual, lat = land.temperature.ravel()[at], ground.lat.ravel()[at]
     green, since = crop_green(day, lat, annual, land.parcel_phase.ravel()[at])
-    green = np.where(first < 0.12, 0.08, np.clip(green * (0.75 + 0.3 * second), 0, 0.97))
-    green = np.maximum(green, np.where(first > 0.67, 0.5 * np.clip(now / 5, 0, 1) * np.clip((20 - now) / 5, 0, 1), 0))
+    green = np.where(first < FALLOW, 0.08, np.clip(green * (0.75 + 0.3 * second), 0, 0.97))
+    green = np.maximum(green, np.where(first > WINTER, 0.5 * np.clip(now / 5, 0, 1) * np.clip((20 - now) / 5, 0, 1), 0))
     stubble = np.where((since > 0.1) & (since < 0.45), 0.15 + 0.7 * second, 0.25 * second)
     return {"crop": green, "straw": (1 - green) * stubble} | _scaled(earth, (1 - green) * (1 - stubble))
 
