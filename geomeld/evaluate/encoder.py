@@ -46,6 +46,11 @@ class Encoder(nn.Module, ABC):
     def depths(self) -> Sequence[Sequence[tuple[str, nn.Parameter]]]:
         """Its named parameters in groups from input to output, for a learning rate that decays with depth."""
 
+    def blocks(self) -> Sequence[nn.Module]:
+        """Its residual blocks, from input to output: each gives its first input plus something of the same shape.
+        Protocols with drop path skip them at random; an encoder that names none is trained without."""
+        return ()
+
     def forward(self, images: Tensor) -> Tensor:
         """(B, bands, H, W) of any size to features (B, width)."""
         return self.pooled(padded(images, self.multiple))

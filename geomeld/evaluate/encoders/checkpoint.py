@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from geomeld.core.errors import CheckpointError, UsageError
 from geomeld.evaluate.encoder import Encoder
 from geomeld.evaluate.encoders.identity import DIGITS
-from geomeld.models.encoder import SIZES, ConvNeXtV2
+from geomeld.models.encoder import SIZES, Block, ConvNeXtV2
 from geomeld.models.weights import WEIGHTS, load_model
 
 
@@ -49,6 +49,10 @@ class PatchEncoder(Encoder):
         for name, parameter in self.named_parameters():
             groups.setdefault(_depth(name.split(".")[1:]), []).append((name, parameter))
         return [groups[key] for key in sorted(groups)]
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """The blocks of all stages."""
+        return [block for block in self.network.modules() if isinstance(block, Block)]
 
 
 def _depth(path: Sequence[str]) -> tuple[int, int]:
