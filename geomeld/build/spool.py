@@ -1,14 +1,18 @@
 """Spool: samples that wait, each in a file of its own, until all of their shard are there."""
 
+import mmap as mmap_module
 import os
 import socket
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from mmap import ACCESS_READ, mmap
+from mmap import MAP_SHARED, PROT_READ, mmap
 from pathlib import Path
 
 from geomeld.dataset.index import Array, locate_arrays
+
+AT_ONCE = getattr(mmap_module, "MAP_POPULATE", 0)
+"""Pages are mapped together, not one by one as they are met (Linux)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ def get(folder: Path, position: int, sample: Sample, *, verify: bool = True) -> 
         with path_of(folder, position).open("rb") as file:
             if os.fstat(file.fileno()).st_size != sample.bytes:
                 return None
-            data = mmap(file.fileno(), 0, access=ACCESS_READ)
+            data = mmap(file.fileno(), 0, flags=MAP_SHARED | AT_ONCE, prot=PROT_READ)
     except FileNotFoundError:
         return None
     return data if not verify or zlib.crc32(data) == sample.checksum else None

@@ -14,25 +14,30 @@ PARTIAL = ".partial"
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[BinaryIO]:
-    """Open a file beside `path`; flush, fsync and rename it at the end. A failure leaves `path` unchanged."""
+def atomic(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """Open a file beside `path`; flush, fsync and rename it at the end. A failure leaves `path` unchanged.
+
+    Without `durable` nothing is synced: for a file that can be made again where a power cut empties it.
+    """
     # The process in the name keeps two writers apart, one of them perhaps left over from a killed run.
     partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
     try:
         with partial.open("wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Write bytes under a name in one step."""
-    with atomic(path) as file:
+    with atomic(path, durable=durable) as file:
         file.write(data)
 
 

@@ -64,8 +64,8 @@ def load_index(shard: Shard) -> ShardIndex:
 
 
 def save_index(shard: Shard, index: ShardIndex) -> None:
-    """Write the index to its place."""
-    write_atomically(index_path(shard), (json.dumps(_to_json(index)) + "\n").encode())
+    """Write the index to its place; not synced, since it is made again from the shard where it is no whole one."""
+    write_atomically(index_path(shard), (json.dumps(_to_json(index)) + "\n").encode(), durable=False)
 
 
 def make_index(shard: Shard) -> ShardIndex:

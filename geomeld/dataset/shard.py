@@ -3,6 +3,7 @@
 import hashlib
 import io
 import math
+import os
 import tarfile
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -25,6 +26,9 @@ from geomeld.dataset.sample import LIBRARY, METADATA, encode, parse_metadata, pu
 
 BEHIND = 8
 """Most writes that the checksum may be behind, so that their bytes fit in memory."""
+
+SYNC_EVERY = 1 << 24
+"""Bytes after which the disk is set to work while more are written, so that little is left to wait for at the end."""
 
 
 def shard_name(number: int, with_naip: bool) -> str:
@@ -132,28 +136,42 @@ def _copied(tar: tarfile.TarFile, member: Member, data: bytes) -> Member:
 
 
 class _Hashed:
-    """A file that is written from start to end, with its checksum, which another thread computes meanwhile."""
+    """A file written from start to end, while other threads compute its checksum and send it to the disk."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.size = 0
         self.digest = hashlib.sha256()
         """Complete once the block is left."""
-        self._thread = ThreadPoolExecutor(1)
+        self._hasher, self._syncer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self._hashing: deque[Future[None]] = deque()
+        self._syncing: Future[None] | None = None
+        self._unsynced = 0
 
     def __enter__(self) -> "_Hashed":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._thread.shutdown()
+    def __exit__(self, failed: object, *_: object) -> None:
+        self._hasher.shutdown()
+        self._syncer.shutdown()
+        if failed is None and self._syncing is not None:
+            self._syncing.result()
 
     def write(self, data: bytes | mmap) -> int:
         self.size += len(data)
-        self._hashing.append(self._thread.submit(self.digest.update, data))
+        self._hashing.append(self._hasher.submit(self.digest.update, data))
         if len(self._hashing) > BEHIND:
             self._hashing.popleft().result()
-        return self._file.write(data)
+        written = self._file.write(data)
+        self._unsynced += written
+        if self._unsynced >= SYNC_EVERY and (self._syncing is None or self._syncing.done()):
+            if self._syncing is not None:
+                self._syncing.result()
+            self._syncing, self._unsynced = (
+                self._syncer.submit(getattr(os, "fdatasync", os.fsync), self._file.fileno()),
+                0,
+            )
+        return written
 
     def tell(self) -> int:
         return self.size
