@@ -1,0 +1,68 @@
+"""Bootstrap: how far a score would move with other test images."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geomeld.core.draw import generator
+from geomeld.evaluate import metrics as metric
+from geomeld.evaluate.outcome import Outcome
+from geomeld.evaluate.task import Task, TaskKind
+
+BLOCK = 100
+"""Draws at a time; holds the memory of the weights."""
+WITHIN = (2.5, 97.5)
+"""Percentiles that bound an interval."""
+
+
+def intervals(
+    task: Task, outcome: Outcome, metrics: Sequence[str] | None = None, seed: int = 0, draws: int = 1000
+) -> dict[str, tuple[float, float]]:
+    """Bounds of the 95 % percentile interval of each of `metrics` (without it, of all) over test images.
+
+    A draw in which a class does not occur says nothing about that class. Raises what `metrics.scores_of` raises.
+    """
+    found = resampled(task, outcome, metrics, seed, draws)
+    defined = {name: values[np.isfinite(values)] for name, values in found.items()}
+    return {
+        name: (float(np.percentile(values, WITHIN[0])), float(np.percentile(values, WITHIN[1])))
+        for name, values in defined.items()
+        if len(values)
+    }
+
+
+def resampled(
+    task: Task, outcome: Outcome, metrics: Sequence[str] | None = None, seed: int = 0, draws: int = 1000
+) -> dict[str, NDArray[np.float64]]:
+    """Each metric (draws,) on test images drawn with replacement, as many as there are; NaN where it is not defined.
+
+    Which images are drawn depends on the seed and the task alone: draw i has the same images for every encoder and
+    protocol, so differences between two may be taken draw by draw.
+    """
+    metric.check(task, outcome)
+    names = metric.class_labels(task)
+    counts = metric.tallies(task.kind, outcome.predicted, outcome.truth, task.classes)
+    flat = counts.reshape(len(counts), -1).astype(np.float64)
+    ranked = task.kind is TaskKind.MULTILABEL and (metrics is None or any(_by_rank(name) for name in metrics))
+    blocks = []
+    for weights in _weights(task.fingerprint(), seed, draws, len(counts)):
+        summed = (weights.astype(np.float64) @ flat).reshape(len(weights), *counts.shape[1:])
+        found = metric.averages(task.kind, summed, names)
+        if ranked:
+            found |= metric.precisions(outcome.predicted, outcome.truth, names, weights)
+        blocks.append(found)
+    wanted = metric.in_order(task.kind, blocks[0]) if metrics is None else [m for m in metrics if m in blocks[0]]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in wanted}
+
+
+def _by_rank(name: str) -> bool:
+    return name == metric.PRECISION or name.startswith("AP/")
+
+
+def _weights(data: str, seed: int, draws: int, images: int) -> Iterator[NDArray[np.int64]]:
+    """How often each image is drawn, (up to BLOCK draws, images) at a time."""
+    for start in range(0, draws, BLOCK):
+        rng = generator(seed, f"bootstrap/{data}", start // BLOCK)
+        drawn = rng.integers(0, images, (min(BLOCK, draws - start), images), dtype=np.int32)
+        yield np.stack([np.bincount(row, minlength=images) for row in drawn])
