@@ -63,6 +63,7 @@ def main(argv: list[str]) -> int:
         raise UsageError(f"--workers is {options.workers}; give a number of processes, or 0 for one per core.")
 
     source = open_source(options.source)
+    source.modalities()  # a catalogue that is not there ends the run here, not tile by tile
     places = _places(options, earth=getattr(source, "seed", None))
     agree(source, len(places), options.yes)
     manifest = build(

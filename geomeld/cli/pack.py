@@ -30,9 +30,12 @@ def main(argv: list[str]) -> int:
     """Run the verb."""
     options = tyro.cli(Options, args=argv, prog="geomeld pack")
     from geomeld.core.config import to_json
+    from geomeld.core.errors import UsageError
     from geomeld.dataset import open_dataset
     from geomeld.dataset.packing import pack
 
+    if options.workers < 1:
+        raise UsageError(f"--workers is {options.workers}; give a number of processes, at least 1.")
     done = pack(open_dataset(options.dataset), options.out, workers=options.workers, strict=options.strict)
     for reason in done.damaged.values():
         print(f"left out: {reason}", file=sys.stderr)

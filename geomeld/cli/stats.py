@@ -39,6 +39,8 @@ def main(argv: list[str]) -> int:
     from geomeld.figures.stats_page import write_stats_page
     from geomeld.modalities import MODALITIES
 
+    if options.footprints is None and (options.held_out, options.buffer_m) != (Options.held_out, Options.buffer_m):
+        raise UsageError("--held-out and --buffer-m are of the split that --footprints asks for; give it as well.")
     dataset = open_dataset(options.dataset)
     if dataset.address is not None and options.out is None:
         raise UsageError(f"{dataset.address} cannot be written to; say where the report goes: --out report.html.")

@@ -154,7 +154,11 @@ class _Run:
             try:
                 self.state.load(saved)
             except (RuntimeError, ValueError, KeyError) as error:
-                raise CheckpointError(f"The states in {self.states.folder} are of another model: {error}") from None
+                first = "; ".join(line.strip() for line in str(error).splitlines()[:2])
+                raise CheckpointError(
+                    f"The states in {self.states.folder} are of another model ({first}). Give another folder, or "
+                    "delete that one to start at step 0."
+                ) from None
 
     def _batches(self) -> Iterator[tuple[Batch, float]]:
         """Every batch with the seconds that were waited for it; all ranks have theirs, or all end."""

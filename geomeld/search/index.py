@@ -97,7 +97,7 @@ def embed(dataset: Dataset, checkpoint: Path, out: Path, batch_size: int = 32) -
         # Relative to the index: a folder of runs can be moved or sent as a whole.
         "model": os.path.relpath(checkpoint.resolve(), out.resolve()),
         "weights": weights_hash(checkpoint),
-        "dataset": os.path.relpath(dataset.path.resolve(), out.resolve()),
+        "dataset": dataset.address or os.path.relpath(dataset.path.resolve(), out.resolve()),
         "tiles": len(rows),
         "left_out": len(skipped),
         "dimensions": int(vectors.shape[1]),

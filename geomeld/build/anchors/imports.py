@@ -33,7 +33,10 @@ def read_mmearth(path: Path) -> pd.DataFrame:
     elif isinstance(data, Mapping):
         found = [_of_tile(str(key), tile, f"{path}, tile {key}") for key, tile in data.items()]
     else:
-        raise AnchorError(f"{path} is no tile list of MMEarth: it needs an object of tiles, or a FeatureCollection.")
+        raise AnchorError(
+            f"{path} is no tile list of MMEarth: it needs an object of tiles, or a FeatureCollection. "
+            "Any other table of places goes through --file."
+        )
     return _frame(found, path)
 
 
@@ -179,7 +182,9 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise AnchorError(f"{path} is no readable JSON file: {error}.") from None
+        raise AnchorError(
+            f"{path} is no readable JSON file ({error}); a plain table of places goes through --file."
+        ) from None
 
 
 def _frame(found: list[Place], path: Path) -> pd.DataFrame:
