@@ -16,8 +16,16 @@ from geomeld.sources.simulated.landscape import (
 from geomeld.sources.simulated.surface import FALLOW, WINTER, husbandry
 
 __all__ = [
-    *("BIOMES", "FIELD_USES", "Landscape", "MapObject"),
-    *("field_use", "is_land", "objects_on", "sample", "stratified_places", "truth"),
+    "BIOMES",
+    "FIELD_USES",
+    "Landscape",
+    "MapObject",
+    "field_use",
+    "is_land",
+    "objects_on",
+    "sample",
+    "stratified_places",
+    "truth",
 ]
 
 FIELD_USES = ("no field", "meadow", "fallow", "summer crop", "winter crop or ley")
