@@ -1,4 +1,4 @@
-"""Faults: what is wrong with a published evaluation script, each a switch of its own, so that it can be done as it was."""
+"""Faults: what is wrong with a published evaluation script, each a switch, so that it can be done as it was."""
 
 from dataclasses import dataclass, fields
 
@@ -13,8 +13,8 @@ class Faults:
     """Drop path goes on inside a frozen encoder, so that the features of a linear probe differ from step to step (and
     cannot be computed once). Otherwise a frozen encoder is deterministic."""
     dropped_micro_batches: bool = False
-    """Images that do not fill a batch, and batches that do not fill an accumulated step, are thrown away in every epoch:
-    8 of 312 batches for 20,000 images in steps of 64 x 16. Otherwise the last step of an epoch is smaller."""
+    """Images that do not fill a batch, and batches that do not fill an accumulated step, are lost in every epoch: 8 of
+    312 batches for 20,000 images in steps of 64 x 16. Otherwise the last step of an epoch is smaller."""
     thawed_at_full_rate: bool = False
     """When the encoder under the U-Net begins to train, it does at the decoder's rate: no decay with depth, no weight
     decay. Otherwise both are as for any other part."""
@@ -22,7 +22,7 @@ class Faults:
     """The stem learns at the full rate, though the first block learns at the smallest; convolutions between stages at
     that of the stage before. Otherwise the rate falls from the head to the stem."""
     smoothing_doubled: bool = False
-    """Smoothing s of labels of several gives targets of s and 1 - s. Otherwise s / 2 and 1 - s / 2, as for one label."""
+    """Smoothing s of labels of several gives targets of s and 1 - s. Otherwise s / 2 and 1 - s / 2."""
     own_normalisation: bool = False
     """Images are always normalised by the set's own statistics, never by those that the encoder was trained with.
     Otherwise as the caller asks."""

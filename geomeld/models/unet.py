@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from geomeld.models.encoder import initialise
 
 COARSEST_JOIN = 4
-"""Pixels per pixel of the map that the image is joined to; a coarser finest map (a ViT's) is enlarged twofold, with half
-the channels, until it is there: its hundreds of channels would cost too much at full resolution."""
+"""Pixels per pixel of the map that the image is joined to; a finest map that is coarser (a ViT's) is enlarged twofold,
+with half the channels, until it is there: its hundreds of channels would cost too much at full resolution."""
 
 
 class UNet(nn.Module):
