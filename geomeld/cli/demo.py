@@ -62,7 +62,7 @@ def _run(options: Options, step: Callable[[str, Callable[[], Any]], Any], second
     from geomeld.caption.run import caption_dataset
     from geomeld.cli.anchors import anchors_from
     from geomeld.dataset import open_dataset
-    from geomeld.evaluate.run import evaluate
+    from geomeld.evaluate.run import Request, evaluate
     from geomeld.pretrain.loop import pretrain
     from geomeld.pretrain.watch import Watch, WatchConfig
     from geomeld.recipes.pretraining import demo
@@ -83,7 +83,7 @@ def _run(options: Options, step: Callable[[str, Callable[[], Any]], Any], second
     built = open_dataset(data)
     watch = Watch(WatchConfig(trackers=()), recipe, built, model)
     step("pretrain", lambda: pretrain(recipe, built, model, watch=watch))
-    scores = step("evaluate", lambda: evaluate(model, open_dataset(data), out / "scores"))
+    scores = step("evaluate", lambda: evaluate(Request((str(model),), dataset=open_dataset(data)), out / "scores"))
     index = step("embed", lambda: embed(open_dataset(data), model, out / "index"))
     return step("report", lambda: _report(options, scores, index, seconds))
 

@@ -1,39 +1,115 @@
-"""`geomeld evaluate`: a checkpoint on held-out tiles, to scores.jsonl."""
+"""`geomeld evaluate`: encoders x tasks x protocols, to scores.jsonl and a page beside printed numbers."""
 
-import json
+import json as jsonlib
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
+
+USAGE = """Hold encoders against tasks, each number with its interval and beside what others print.
+
+On sets of GEO-Bench (--geobench): by protocols; without --protocols, those that run on frozen features, in minutes.
+On a dataset (--data): what a checkpoint makes of the tiles that its training held out; with --tasks or --protocols, a
+dataset of the simulated Earth is asked about its truth as well. What is in OUT already is not computed again.
+"""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Retrieval both ways and a linear probe of land cover, on the tiles that training has not seen."""
+    """What is evaluated, on what, and how."""
 
-    checkpoint: Annotated[Path, tyro.conf.Positional]
-    """Folder of the checkpoint."""
-    data: Path
-    """Folder of the dataset."""
+    encoders: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Each the folder of a checkpoint, or KIND:NAME such as random:atto, imagenet:atto, timm:resnet18."""
     out: Path
-    """Folder for scores.jsonl."""
+    """Folder for scores.jsonl and evaluation.html; an interrupted evaluation goes on here."""
+    data: str | None = None
+    """Folder or address of a dataset."""
+    geobench: Path | None = None
+    """Folder of GEO-Bench v1.0, or of one of its sets."""
+    tasks: tuple[str, ...] = ()
+    """Names, e.g. m-so2sat m-bigearthnet; without any, every task that is found."""
+    protocols: tuple[str, ...] = ()
+    """Names, e.g. "linear probe" fine-tuning U-Net knn, or beginnings such as paper or mmearth."""
+    seeds: int = 1
+    """Of protocols that draw anything: 0, 1, ... up to this many."""
+    scale: Literal["own", "pretraining", "both"] = "own"
+    """Whose statistics normalise the images: the set's own, those of the encoder's pretraining, or one after the
+    other."""
+    partition: str = "default"
+    """Of GEO-Bench sets: default, 0.01x, 0.02x, 0.05x, 0.10x, 0.20x, 0.50x or 1.00x of the training split."""
+    epochs: int | None = None
+    """Instead of the protocols' own; stands in the protocol's name."""
+    neighbours: bool = False
+    """Let B2 and B8A stand in for the B1 and B9 that m-so2sat lacks, as MMEarth's evaluation does; otherwise they are
+    masked."""
+    robustness: bool = False
+    """On a dataset: how scores fall with bands dropped, noise, haze, another resolution."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
     json: bool = False
-    """Print the rows as JSON lines."""
+    """Print the scores as JSON lines."""
 
 
 def main(argv: list[str]) -> int:
     """Run the verb."""
-    options = tyro.cli(Options, args=argv, prog="geomeld evaluate")
-    from geomeld.dataset import open_dataset
-    from geomeld.evaluate.run import evaluate
+    options = tyro.cli(Options, args=argv, prog="geomeld evaluate", description=USAGE)
+    from geomeld.core.errors import MissingExtra, UsageError
 
-    rows = evaluate(options.checkpoint, open_dataset(options.data), options.out)
-    for row in rows:
-        if options.json:
-            print(json.dumps(asdict(row)))
-        else:
-            print(
-                f"{row.task:38} {row.metric:18} {row.value:.3f}   {row.baseline_name} {row.baseline:.3f}   n = {row.n}"
-            )
+    if not options.encoders:
+        raise UsageError("Name at least one encoder, e.g. runs/mine/checkpoint or random:atto.")
+    if options.seeds < 1:
+        raise UsageError(f"--seeds is {options.seeds}; give at least 1.")
+    if options.geobench is not None and not options.geobench.is_dir():
+        raise UsageError(
+            f"There is no folder {options.geobench}. Fetch a set with `geomeld geobench fetch m-so2sat --out DIR`."
+        )
+    try:
+        from geomeld.evaluate.report import PAGE, score_lines
+        from geomeld.evaluate.results import Results
+        from geomeld.evaluate.run import evaluate
+    except ImportError as error:
+        raise MissingExtra(
+            f"Evaluation needs torch and scikit-learn ({error}); install them with: pip install 'geomeld[evaluate]'"
+        ) from None
+    scores = evaluate(_request(options), options.out)
+    if options.json:
+        for score in scores:
+            print(jsonlib.dumps(asdict(score)))
+    else:
+        print("\n".join(score_lines(scores, Results(options.out))))
+        print(f"\npage -> {options.out / PAGE}", file=sys.stderr)
     return 0
+
+
+def _request(options: Options):  # type: ignore[no-untyped-def]
+    from geomeld.dataset import open_dataset
+    from geomeld.evaluate.run import Request
+
+    return Request(
+        encoders=options.encoders,
+        geobench=options.geobench,
+        dataset=None if options.data is None else open_dataset(options.data),
+        tasks=options.tasks,
+        protocols=options.protocols,
+        scales=("own", "pretraining") if options.scale == "both" else (options.scale,),
+        seeds=options.seeds,
+        epochs=options.epochs,
+        partition=options.partition,
+        neighbours=options.neighbours,
+        robustness=options.robustness,
+        device=_device(options.device),
+    )
+
+
+def _device(name: str) -> str:
+    import torch
+
+    from geomeld.core.errors import UsageError
+
+    if name not in ("auto", "cpu") and not name.startswith("cuda"):
+        raise UsageError(f"--device is {name!r}; give auto, cpu or cuda.")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError("There is no CUDA device here that torch can use; leave --device out or give cpu.")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from geomeld.dataset import Dataset
 from geomeld.evaluate.probe import NO_CLASS, dominant_class
 from geomeld.evaluate.retrieval import recall_at, same_caption
-from geomeld.evaluate.run import LABELS, Features, features
+from geomeld.evaluate.tiles import LABELS, Features, features
 from geomeld.loader import Split
 from geomeld.modalities import MODALITIES
 from geomeld.models.geomeld_fm import GeoMeldFM

@@ -1,164 +1,149 @@
-"""Run: a checkpoint on the held-out tiles of a dataset, to scores.jsonl."""
+"""Run: everything that is asked about some encoders, in order, to a folder with scores.jsonl and a page."""
 
-import hashlib
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from tqdm import tqdm
-
-from geomeld.batch import collate
-from geomeld.core.errors import DatasetError
+from geomeld.core.errors import UsageError
 from geomeld.dataset import Dataset
-from geomeld.dataset.files import write_atomically
-from geomeld.evaluate.probe import NO_CLASS, as_metrics, dominant_class, linear_probe, majority, mean_spectrum
-from geomeld.evaluate.retrieval import chance_at, recall_at, same_caption
-from geomeld.loader import Split, read_tiles
-from geomeld.modalities import MODALITIES
-from geomeld.models.geomeld_fm import GeoMeldFM
-from geomeld.models.weights import WEIGHTS, load_model
+from geomeld.dataset.files import alone, remove_partials
+from geomeld.evaluate.encoder import Encoder
+from geomeld.evaluate.encoders import open_encoder
+from geomeld.evaluate.images import Statistics
+from geomeld.evaluate.jobs import Asked, run_tasks
+from geomeld.evaluate.menu import Opener, chosen, geobench_tasks, simulated_menu
+from geomeld.evaluate.on_tiles import is_checkpoint, run_on_tiles
+from geomeld.evaluate.protocols import PROTOCOLS, Protocol
+from geomeld.evaluate.report import write_report
+from geomeld.evaluate.results import LeftOut, Results
+from geomeld.evaluate.score import Score, write_scores
+from geomeld.evaluate.tiles import split_of
+from geomeld.loader import Split
 
-SCORES = "scores.jsonl"
-LABELS = "esa_worldcover"
-"""Product whose dominant class the probe predicts."""
-KS = (1, 5, 10)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One number."""
-
-    task: str
-    metric: str
-    value: float
-    baseline: float
-    """Chance, or what a method without the model reaches; the number means nothing without it."""
-    baseline_name: str
-    n: int
-    """Held-out tiles or queries."""
-    checkpoint: str
-    """First 12 digits of the weights' SHA-256."""
+FROZEN = ("knn", "lbfgs probe", "segmentation probe")
+"""Protocols where none is named: minutes, not days."""
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
-    """What the model makes of tiles."""
+@dataclass(frozen=True)
+class Request:
+    """What is to be evaluated, on what, and how."""
 
-    tile_ids: list[int]
-    pooled: NDArray[np.float32]
-    """Frozen encoder features (n, width)."""
-    images: NDArray[np.float32]
-    """Image embeddings of unit length (n, 512)."""
-    captions: list[str]
+    encoders: tuple[str, ...]
+    """As `open_encoder` takes them."""
+    geobench: Path | None = None
+    """Folder of GEO-Bench v1.0."""
+    dataset: Dataset | None = None
+    tasks: tuple[str, ...] = ()
+    """Names; all that are found without any."""
+    protocols: tuple[str, ...] = ()
+    """Names, beginnings of names such as "paper", or what follows "paper "; FROZEN without any."""
+    scales: tuple[Statistics, ...] = ("own",)
+    seeds: int = 1
+    epochs: int | None = None
+    """Instead of the protocols' own, for trials."""
+    partition: str = "default"
+    neighbours: bool = False
+    """Whether other bands stand in for those that a set lacks, where MMEarth's evaluation does so."""
+    robustness: bool = False
+    device: str = "cpu"
 
 
-def evaluate(checkpoint: Path, dataset: Dataset, out: Path, split: Split | None = None) -> list[Row]:
-    """Retrieval both ways and a linear probe of dominant land cover on the tiles that the checkpoint's own run held out
-    (`split` overrides it); rows go to `out`/scores.jsonl.
+def evaluate(request: Request, out: Path) -> list[Score]:
+    """Do all of it that is not in the folder `out` yet; the scores of everything that the folder then holds.
 
-    Raises CheckpointError for a folder that is no checkpoint, DatasetError where there is nothing to evaluate on.
+    With a dataset alone: what a checkpoint makes of its held-out tiles. With tasks or protocols named as well, a
+    dataset of the simulated Earth is asked about its truth. Raises UsageError for what does not fit together,
+    DatasetError where another process is at work in the folder.
     """
-    model = load_model(checkpoint)
-    train, held_out = (split or _split_of(checkpoint)).apply(dataset)
-    usable = {t for t in dataset.tile_ids if model.config.input.name in dataset.layers_of(t)}
-    train, held_out = [t for t in train if t in usable], [t for t in held_out if t in usable]
-    if len(held_out) < 2 or not train:
-        raise DatasetError(
-            f"{dataset.path} has {len(held_out)} held-out and {len(train)} training tiles with "
-            f"{model.config.input.name}, of {len(dataset)}; at least 2 and 1 are needed."
-        )
-    weights = hashlib.sha256((checkpoint / WEIGHTS).read_bytes()).hexdigest()[:12]
-    seen, new = features(model, dataset, train), features(model, dataset, held_out)
-    rows = [*_retrieval(model, new, weights), *_probe(dataset, seen, new, weights)]
-    if not rows:
-        raise DatasetError(
-            f"{dataset.path} has neither captions (geomeld caption) nor {MODALITIES[LABELS].title}: nothing to score."
-        )
+    if request.geobench is None and request.dataset is None:
+        raise UsageError("There is nothing to evaluate on: give --geobench DIR, --data DATASET, or both.")
+    encoders = {spec: open_encoder(spec) for spec in dict.fromkeys(request.encoders)}
+    results = Results(out)
+    menu = menu_of(request, results.cache)
+    left_out: list[LeftOut] = []
+    asked = Asked(encoders, menu, protocols_of(request), request.scales, request.seeds, request.device)
     out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / SCORES, "".join(json.dumps(asdict(r)) + "\n" for r in rows).encode())
-    return rows
+    with alone(out):
+        remove_partials(out)
+        if request.dataset is not None:
+            left_out += _on_tiles(request, encoders, request.dataset, results)
+        if menu:
+            left_out += run_tasks(asked, results)
+        results.leave_out(left_out)
+        for each in left_out:
+            print(f"left out: {each}", file=sys.stderr)
+        scores = results.scores()
+        write_scores(out, scores)
+        write_report(results)
+    return scores
 
 
-def _split_of(checkpoint: Path) -> Split:
-    from geomeld.core.config import from_json
+def menu_of(request: Request, cache: Path) -> dict[str, Opener]:
+    """The tasks that are asked for. Raises UsageError for a name that is in none of the folders."""
+    menu = {} if request.geobench is None else geobench_tasks(request.geobench, request.partition, request.neighbours)
+    if request.dataset is not None and (request.tasks or request.protocols):
+        menu |= simulated_menu(request.dataset, _held_out(request.encoders), cache / "truth")
+    return chosen(menu, request.tasks)
 
+
+def _held_out(encoders: Sequence[str]) -> Split:
+    """How tiles were held out of the pretraining of the checkpoints. Raises UsageError where they differ in it."""
+    by_spec = {spec: split_of(Path(spec)) for spec in encoders if is_checkpoint(spec)}
+    splits = list(dict.fromkeys(by_spec.values()))
+    if len(splits) > 1:
+        one, other = (next(spec for spec, s in by_spec.items() if s == split) for split in splits[:2])
+        raise UsageError(
+            f"{one} and {other} held out different tiles of their pretraining: what is a test for one was seen by the "
+            "other. Evaluate them apart, each into a folder of its own."
+        )
+    return splits[0] if splits else Split()
+
+
+def protocols_of(request: Request) -> list[Protocol]:
+    """The protocols that are asked for, in the order of the table, in another number of epochs where they have any.
+
+    Raises UsageError for a name that none has or begins with, and for epochs where no protocol has any.
+    """
+    wanted = {name for word in request.protocols or FROZEN for name in named_so(word)}
+    found = [protocol for name, protocol in PROTOCOLS.items() if name in wanted]
+    if request.epochs is None:
+        return found
+    lasting = [_lasting(protocol, request.epochs) for protocol in found]
+    if all(a is None for a in lasting):
+        raise UsageError(f"None of {', '.join(sorted(wanted))} has epochs; leave --epochs out.")
+    return [changed or protocol for changed, protocol in zip(lasting, found, strict=True)]
+
+
+def named_so(word: str) -> Sequence[str]:
+    """The protocols that a word means: the one of this name, or of "paper" and this name, or all that begin so."""
+    if word in PROTOCOLS:
+        return [word]
+    if f"paper {word}" in PROTOCOLS:
+        return [f"paper {word}"]
+    begun = [name for name in PROTOCOLS if name.startswith(f"{word} ")]
+    if not begun:
+        raise UsageError(f"There is no protocol {word!r}; there are {', '.join(map(repr, PROTOCOLS))}.")
+    return begun
+
+
+def _lasting(protocol: Protocol, epochs: int) -> Protocol | None:
     try:
-        return from_json(Split, json.loads((checkpoint / "run.json").read_text())["config"]["split"])
-    except (FileNotFoundError, KeyError, ValueError):
-        return Split()
+        return protocol.lasting(epochs)
+    except UsageError:
+        return None
 
 
-@torch.no_grad()
-def features(
-    model: GeoMeldFM, dataset: Dataset, tile_ids: Sequence[int], batch_size: int = 32, *, progress: bool = True
-) -> Features:
-    """Features of tiles; those that cannot be read are left out."""
-    spec = model.config.input
-    found: list[tuple[list[int], NDArray, NDArray, list[str]]] = []
-    starts = range(0, len(tile_ids), batch_size)
-    for start in tqdm(starts, desc="features", unit="batch", dynamic_ncols=True, disable=not progress):
-        tiles = read_tiles(dataset, tile_ids[start : start + batch_size], [spec], {})
-        if not tiles:
-            continue
-        batch = collate(tiles, [spec], {spec.name: spec})
-        tokens = model.encoder(batch.values[spec.name].to(model.log_scale.device))
-        found.append(
-            (batch.tile_ids, _numpy(model.encoder.pool(tokens)), _numpy(model.project_image(tokens)), batch.captions)
+def _on_tiles(request: Request, encoders: Mapping[str, Encoder], dataset: Dataset, results: Results) -> list[LeftOut]:
+    """Run what is read off tiles for every checkpoint; the other encoders."""
+    others = [encoder for spec, encoder in encoders.items() if not is_checkpoint(spec)]
+    for spec in encoders:
+        if is_checkpoint(spec):
+            run_on_tiles(Path(spec), dataset, results, robustness=request.robustness)
+    if len(others) == len(encoders) and not (request.tasks or request.protocols or request.geobench):
+        raise UsageError(
+            f"{others[0].title} is no checkpoint of this project, and only those are held against captions and tiles; "
+            'name --protocols (for example knn "lbfgs probe") to have the tasks of the simulated Earth.'
         )
-    if not found:
-        raise DatasetError(f"None of {len(tile_ids)} tiles of {dataset.path} can be read.")
-    return Features(
-        [t for ids, *_ in found for t in ids],
-        np.concatenate([f[1] for f in found]),
-        np.concatenate([f[2] for f in found]),
-        [c for *_, captions in found for c in captions],
-    )
-
-
-def _numpy(x: torch.Tensor) -> NDArray[np.float32]:
-    return x.float().cpu().numpy()
-
-
-def _retrieval(model: GeoMeldFM, new: Features, weights: str) -> list[Row]:
-    keep = [i for i, c in enumerate(new.captions) if c]
-    if model.tokenizer is None or len(keep) < 2:
-        return []
-    captions = [new.captions[i] for i in keep]
-    texts = np.concatenate([_numpy(model.encode_text(captions[i : i + 256])) for i in range(0, len(captions), 256)])
-    similarity = new.images[keep] @ texts.T
-    rows = []
-    for name, relevant in (("own caption", np.eye(len(keep), dtype=bool)), ("same sentence", same_caption(captions))):
-        chance = chance_at(relevant, KS)
-        for task, matrix in (("image to text", similarity), ("text to image", similarity.T)):
-            for k, value in recall_at(matrix, relevant, KS).items():
-                rows.append(Row(f"{task}, {name}", f"R@{k}", value, chance[k], "chance", len(keep), weights))
-    return rows
-
-
-def _probe(dataset: Dataset, seen: Features, new: Features, weights: str) -> list[Row]:
-    modality = MODALITIES[LABELS]
-    reference = next(m for m in MODALITIES.values() if m.composite and m.gsd == 10)
-
-    def labelled(side: Features) -> tuple[NDArray[np.int64], NDArray]:
-        tiles = [dataset.read(t, [LABELS, reference.name]) for t in side.tile_ids]
-        return np.array([dominant_class(t, modality) for t in tiles]), np.stack(
-            [mean_spectrum(t, reference) for t in tiles]
-        )
-
-    (train_y, train_spectrum), (test_y, test_spectrum) = labelled(seen), labelled(new)
-    a, b = train_y != NO_CLASS, test_y != NO_CLASS
-    if not a.any() or not b.any():
-        return []
-    probe = as_metrics(linear_probe(seen.pooled[a], train_y[a], new.pooled[b], test_y[b]))
-    plain = as_metrics(linear_probe(train_spectrum[a], train_y[a], test_spectrum[b], test_y[b]))
-    most = as_metrics(majority(train_y[a], test_y[b]))
-    task, n = "linear probe, dominant land cover", int(b.sum())
-    return [
-        Row(task, metric, probe[metric], base[metric], name, n, weights)
-        for metric in probe
-        for name, base in (("commonest class", most), ("mean spectrum", plain))
-    ]
+    why = "retrieval and the probe of tiles are for checkpoints of this project"
+    return [LeftOut(encoder.title, str(dataset.path.name), "held-out tiles", "pretraining", why) for encoder in others]

@@ -1,0 +1,123 @@
+"""Beside: our numbers in the tables where others print theirs, with what differs between the protocols."""
+
+from collections.abc import Mapping, Sequence
+
+from geomeld.evaluate.card import Card
+from geomeld.evaluate.published import SOURCES, TABLE_2, TABLE_3, Column, published
+from geomeld.evaluate.summary import Summary, cell, percent
+from geomeld.figures.evaluation_page import Table
+
+READ_OUTS = {
+    "fine-tuning": "fine-tuning",
+    "linear probe": "linear probe",
+    "lbfgs probe": "linear probe",
+    "U-Net": "U-Net",
+    "knn": "kNN",
+    "retrieval": "retrieval",
+}
+"""What a protocol's name holds -> the column that it stands in."""
+SHORT = {"fine-tuning": "FT", "linear probe": "LP", "U-Net": "U-Net", "kNN": "kNN", "retrieval": "retrieval"}
+NOT_AS_PUBLISHED = " *"
+
+Names = Mapping[str, str]
+Cards = Mapping[str, Card]
+
+
+def column_of(summary: Summary) -> Column | None:
+    """The column that a number belongs to; None where nobody prints one."""
+    read_out = next((r for words, r in READ_OUTS.items() if words in summary.protocol), None)
+    return None if read_out is None else Column(summary.task, read_out, summary.metric)
+
+
+def family_of(protocol: str) -> str:
+    """A protocol's name without its way of reading: rows of one family stand on one line."""
+    for words in READ_OUTS:
+        if words in protocol and not words.startswith(("knn", "lbfgs", "retrieval")):
+            return " ".join(protocol.replace(words, "").split()).strip(" ,") or words
+    return protocol
+
+
+def paper_tables(found: Sequence[Summary], cards: Cards, names: Names) -> list[Table]:
+    """Tables 2 and 3 of the paper with our rows below theirs; one that we have no number for is left out."""
+    tables = []
+    for source, columns in (("table 2", TABLE_2), ("table 3", TABLE_3)):
+        ours = [s for s in found if column_of(s) in columns]
+        if ours:
+            tables.append(_paper_table(source, columns, ours, cards, names))
+    return tables
+
+
+def _paper_table(source: str, columns: Sequence[Column], ours: Sequence[Summary], cards: Cards, names: Names) -> Table:
+    printed = {model: {} for column in columns for model in (p.model for p in published(column, source))}
+    for column in columns:
+        for each in published(column, source):
+            printed[each.model][column] = percent(each.value)
+    rows = [[model, "printed", "", *(cells.get(c, "") for c in columns)] for model, cells in printed.items()]
+    lines: dict[tuple[str, str, str], dict[Column, str]] = {}
+    for s in ours:
+        key = (names[s.checkpoint], family_of(s.protocol), s.scale)
+        column = column_of(s)
+        assert column is not None
+        lines.setdefault(key, {})[column] = cell(s) + star(s, cards)
+    rows += [[who, how, scale, *(cells.get(c, "") for c in columns)] for (who, how, scale), cells in lines.items()]
+    about = SOURCES[source]
+    return Table(
+        f"Beside {about.title}",
+        "Percent, ours with 95 % intervals; the paper prints single runs without any. No two protocols are the same: "
+        "what differs stands below.",
+        ("", "protocol", "statistics", *(f"{c.task.split(',')[0]} {SHORT[c.read_out]}, {c.metric}" for c in columns)),
+        rows,
+        [f"Printed: {about.where}. {about.protocol}.", f"{about.differs}.", *_notes(ours, cards)],
+    )
+
+
+def other_models(found: Sequence[Summary], cards: Cards, names: Names) -> list[Table]:
+    """A table per task and way of reading that others print, ours among theirs, best first."""
+    tables = []
+    columns = dict.fromkeys(column_of(s) for s in found)
+    for column in columns:
+        if column is None or not [p for p in published(column) if not p.source.startswith("table")]:
+            continue
+        ours = [s for s in found if column_of(s) == column]
+        lines = [
+            (p.value, [p.model, percent(p.value), SOURCES[p.source].title, SOURCES[p.source].differs])
+            for p in published(column)
+        ]
+        lines += [
+            (s.value, [names[s.checkpoint], cell(s) + star(s, cards), f"here: {s.protocol}", f"{s.scale} statistics"])
+            for s in ours
+        ]
+        lines.sort(key=lambda line: -line[0])
+        where = dict.fromkeys(SOURCES[p.source] for p in published(column))
+        tables.append(
+            Table(
+                f"{column.task}, {column.read_out}: beside other models",
+                f"{column.metric} in percent, ours with intervals. No protocol is quite ours: see the last column.",
+                ("", column.metric, "where", "what differs"),
+                [cells for _, cells in lines],
+                [*(f"{source.title}: {source.where}. {source.protocol}." for source in where), *_notes(ours, cards)],
+            )
+        )
+    return tables
+
+
+def star(summary: Summary, cards: Cards) -> str:
+    """A mark behind numbers that are not of the published set."""
+    card = cards.get(summary.data)
+    return NOT_AS_PUBLISHED if card is not None and not card.as_published else ""
+
+
+def _notes(ours: Sequence[Summary], cards: Cards) -> list[str]:
+    """What must be said of ours: sets that are not as published, and galleries."""
+    used = {s.data: cards[s.data] for s in ours if s.data in cards}
+    notes = [
+        f"* {card.name}, {'partition ' + card.partition + ', ' if card.partition != 'default' else ''}"
+        f"{'/'.join(f'{n:,}' for n in card.splits)} images of train/valid/test: not the published set "
+        f"({'/'.join(f'{n:,}' for n in card.published) if card.published else 'none is known'}), and not comparable."
+        for card in used.values()
+        if not card.as_published
+    ]
+    galleries = sorted({s.n for s in ours if column_of(s) in (None, *TABLE_3) and s.protocol.startswith("retrieval")})
+    if galleries:
+        notes.append(f"Our galleries hold {', '.join(f'{n:,}' for n in galleries)} tiles; equal captions all count.")
+    return notes

@@ -1,0 +1,173 @@
+"""Jobs: every encoder on every task by every protocol, normalisation and seed that fit, each computed once."""
+
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from geomeld.core.errors import UsageError
+from geomeld.evaluate.bootstrap import intervals
+from geomeld.evaluate.encoder import Encoder
+from geomeld.evaluate.encoders import open_encoder
+from geomeld.evaluate.floor import FLOOR, best_constant
+from geomeld.evaluate.images import Statistics, images_for, scale_for
+from geomeld.evaluate.menu import Opener
+from geomeld.evaluate.metrics import main_metric, scores_of
+from geomeld.evaluate.outcome import Outcome
+from geomeld.evaluate.protocols import PIXELS, Protocol, TrainedProtocol
+from geomeld.evaluate.results import ENDING, Described, LeftOut, Results, code, keep_part
+from geomeld.evaluate.score import Score, write_scores
+from geomeld.evaluate.task import SPLITS, Task
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be evaluated."""
+
+    encoders: Mapping[str, Encoder]
+    """By what they were opened with."""
+    tasks: Mapping[str, Opener]
+    protocols: Sequence[Protocol]
+    scales: tuple[Statistics, ...] = ("own",)
+    seeds: int = 1
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One outcome to have."""
+
+    spec: str
+    """What the encoder is opened by."""
+    encoder: Encoder
+    task: Task
+    protocol: Protocol
+    scale: Statistics
+    seed: int
+
+    def path(self, results: Results) -> Path:
+        """Where its outcome lies, or will."""
+        data = self.task.fingerprint()
+        return results.outcome_path(
+            self.task.name, self.encoder.identity, data, self.protocol.name, self.scale, self.seed
+        )
+
+    def __str__(self) -> str:
+        seed = f", seed {self.seed}" if self.seed else ""
+        return f"{self.task.name}: {self.encoder.title}, {self.protocol.name}, {self.scale} statistics{seed}"
+
+
+def run_tasks(asked: Asked, results: Results) -> list[LeftOut]:
+    """Compute every outcome that is asked for and is not there yet, and its scores; the folder is held by the caller.
+
+    What does not fit is left out, and given back with its reason. Raises UsageError where nothing fits, and what
+    protocols raise. An interrupted run goes on where it stopped.
+    """
+    jobs, left_out = plan(asked)
+    if not jobs:
+        reasons = dict.fromkeys(f"{each.encoder} on {each.task}: {each.why}" for each in left_out)
+        raise UsageError("Nothing that is asked for fits together.\n  " + "\n  ".join(reasons))
+    results.describe([described(spec, encoder) for spec, encoder in asked.encoders.items()])
+    tasks = {job.task.fingerprint(): job.task for job in jobs}
+    for job in announced(jobs, results):
+        outcome = outcome_of(job, asked.device, results)
+        keep_part(job.path(results).with_suffix(ENDING), outcome_scores(job.task, outcome))
+        write_scores(results.folder, results.scores())
+    for task in tasks.values():
+        results.keep_card(task)
+    return left_out
+
+
+def described(spec: str, encoder: Encoder) -> Described:
+    """How tables name an encoder."""
+    count = sum(p.numel() for p in encoder.parameters())
+    return Described(encoder.identity, encoder.title, spec, encoder.bands, encoder.width, count)
+
+
+def plan(asked: Asked) -> tuple[list[Job], list[LeftOut]]:
+    """(what is to be done, what does not fit), task by task and encoder by encoder, so that features that are made are
+    used at once."""
+    jobs: dict[tuple[str, str, str, str, int], Job] = {}
+    left_out = []
+    for name, opener in asked.tasks.items():
+        for spec, encoder in asked.encoders.items():
+            try:
+                task = opener(encoder)
+                for split in SPLITS:
+                    images_for(encoder, task, split, task.own_scale())
+            except UsageError as error:
+                left_out.append(LeftOut(encoder.title, name, "all", "all", str(error)))
+                continue
+            for protocol in asked.protocols:
+                for scale in dict.fromkeys(protocol.statistics_used(scale) for scale in asked.scales):
+                    try:
+                        protocol.check(task)
+                        scale_for(encoder, task, scale)
+                    except UsageError as error:
+                        left_out.append(LeftOut(encoder.title, name, protocol.name, scale, str(error)))
+                        continue
+                    for seed in range(_seeds(protocol, asked.seeds)):
+                        key = (encoder.identity, task.fingerprint(), protocol.name, scale, seed)
+                        jobs.setdefault(key, Job(spec, encoder, task, protocol, scale, seed))
+    return list(jobs.values()), left_out
+
+
+def _seeds(protocol: Protocol, asked: int) -> int:
+    """One where nothing is drawn: the read-outs of features that lie there."""
+    return asked if isinstance(protocol, TrainedProtocol) or protocol.kinds >= PIXELS else 1
+
+
+def announced(jobs: Sequence[Job], results: Results) -> Iterator[Job]:
+    """The jobs that are still to be done, each told of on stderr with the time that the rest will take."""
+    missing = [job for job in jobs if not job.path(results).with_suffix(ENDING).exists()]
+    if len(missing) < len(jobs):
+        print(f"{len(jobs) - len(missing)} of {len(jobs)} are there already", file=sys.stderr)
+    took: dict[str, list[float]] = defaultdict(list)
+    for i, job in enumerate(missing):
+        left = _seconds_left(missing[i:], took)
+        print(f"[{i + 1}/{len(missing)}] {job}{left}", file=sys.stderr)
+        began = time.perf_counter()
+        yield job
+        took[job.protocol.name].append(time.perf_counter() - began)
+
+
+def _seconds_left(jobs: Sequence[Job], took: Mapping[str, Sequence[float]]) -> str:
+    """By what jobs of the same protocol took, else by what any took."""
+    every = [seconds for each in took.values() for seconds in each]
+    if not every:
+        return ""
+    expected = [took.get(job.protocol.name) or every for job in jobs]
+    seconds = sum(sum(each) / len(each) for each in expected)
+    return f"  (about {seconds / 60:.0f} min left)" if seconds >= 90 else f"  (about {seconds:.0f} s left)"
+
+
+def outcome_of(job: Job, device: str, results: Results) -> Outcome:
+    """The outcome of a job: the one that is kept, else computed now and kept."""
+    path = job.path(results)
+    if path.exists():
+        return Outcome.load(path)
+    outcome = job.protocol.run(
+        partial(open_encoder, job.spec, job.encoder.bands),
+        job.task, job.seed, results.cache, device, statistics=job.scale,
+    )  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    outcome.save(path)
+    return outcome
+
+
+def outcome_scores(task: Task, outcome: Outcome) -> list[Score]:
+    """Every metric of an outcome with its interval over test images; the main one beside the best constant answer."""
+    found = scores_of(task, outcome)
+    bounds = intervals(task, outcome)
+    floor = {main_metric(task.kind): best_constant(task.kind, outcome.truth)}
+    return [
+        Score(
+            outcome.task, outcome.protocol, metric, value, *bounds.get(metric, (None, None)), outcome.seed,
+            len(outcome.truth), outcome.encoder, outcome.identity, outcome.data, outcome.scale,
+            floor.get(metric), FLOOR if metric in floor else "", code(),
+        )
+        for metric, value in found.items()
+    ]  # fmt: skip

@@ -1,0 +1,72 @@
+"""Menu: the tasks that lie in folders, by name, each opened with the bands of the encoder that is to be evaluated."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from geomeld.core.errors import UsageError
+from geomeld.dataset import Dataset
+from geomeld.evaluate.encoder import Encoder
+from geomeld.evaluate.geobench import SETS, open_set
+from geomeld.evaluate.geobench.reader import Fill
+from geomeld.evaluate.task import Task
+from geomeld.evaluate.tasks import simulated_tasks
+from geomeld.evaluate.tasks.places import input_layer
+from geomeld.loader import Split
+from geomeld.modalities import MODALITIES
+
+Opener = Callable[[Encoder], Task]
+"""An encoder -> the task with its bands. Raises UsageError where the bands do not fit."""
+
+
+def geobench_tasks(folder: Path, partition: str = "default", neighbours: bool = False) -> dict[str, Opener]:
+    """Every set of GEO-Bench v1.0 in `folder`: the benchmark's, that of one version of it, or that of one set.
+
+    `neighbours`: a band that a set lacks is replaced as MMEarth's evaluation does, where it does; otherwise it is
+    masked for encoders that know of missing bands, and refused to others. Raises UsageError where there is no set.
+    """
+    if folder.resolve().name in SETS:
+        paths = [folder]
+    else:
+        paths = sorted(p for pattern in ("m-*", "*_v1.0/m-*") for p in folder.glob(pattern) if p.name in SETS)
+    if not paths:
+        others = sorted(p.parent.name for p in folder.glob("*_v*/m-*"))
+        hint = f"it holds sets of {others[0]}, and this reads version 1.0; fetch" if others else "fetch"
+        raise UsageError(
+            f"{folder} holds no set of GEO-Bench v1.0: {hint} one with `geomeld geobench fetch m-so2sat --out DIR`."
+        )
+    return {path.name: _opener(path, partition, neighbours) for path in paths}
+
+
+def _opener(path: Path, partition: str, neighbours: bool) -> Opener:
+    def opened(encoder: Encoder) -> Task:
+        lacking = set(encoder.bands) - set(SETS[path.name].bands.values())
+        stand_in = neighbours and lacking <= set(SETS[path.name].neighbours)
+        fill: Fill = "neighbour" if stand_in else "mask" if encoder.masks_bands else "refuse"
+        return open_set(path, encoder.bands, partition=partition, fill=fill)
+
+    return opened
+
+
+def simulated_menu(dataset: Dataset, split: Split, cache: Path) -> dict[str, Opener]:
+    """Tasks from the truth of the simulated Earth that a dataset was built on, tested on the tiles that `split` holds
+    out. Labels are kept in `cache`.
+
+    Raises UsageError for a dataset of real places, DatasetError where a split is empty.
+    """
+    tasks = simulated_tasks(dataset, split, cache)
+    return {name: partial(_with_bands, dataset, split, cache, name) for name in tasks}
+
+
+def _with_bands(dataset: Dataset, split: Split, cache: Path, name: str, encoder: Encoder) -> Task:
+    known = set(MODALITIES[input_layer()].bands)
+    bands = tuple(band for band in encoder.bands if band in known)
+    return simulated_tasks(dataset, split, cache, bands or None)[name]
+
+
+def chosen(menu: Mapping[str, Opener], names: Sequence[str]) -> dict[str, Opener]:
+    """The tasks of these names, all without any. Raises UsageError for a name that is not there."""
+    strangers = [name for name in names if name not in menu]
+    if strangers:
+        raise UsageError(f"There is no task {strangers[0]!r}; there are {', '.join(menu) or 'none'}.")
+    return {name: menu[name] for name in names} if names else dict(menu)

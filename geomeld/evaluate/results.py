@@ -1,0 +1,173 @@
+"""Results: the folder of an evaluation; every part of it is computed once and found again under its keys."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from geomeld.core.errors import CorruptFile
+from geomeld.dataset.files import write_atomically
+from geomeld.evaluate.card import Card, card_of
+from geomeld.evaluate.outcome import Outcome
+from geomeld.evaluate.score import Score
+from geomeld.evaluate.task import Task
+
+ENDING = ".scores.jsonl"
+"""Of the scores of one part, beside the part itself."""
+FIGURE = ".figure.json"
+OUTCOMES, TASKS, TILES, CACHE = "outcomes", "tasks", "tiles", "cache"
+ENCODERS, LEFT_OUT = "encoders.json", "left_out.json"
+
+
+@dataclass(frozen=True)
+class Described:
+    """An encoder as tables name it."""
+
+    identity: str
+    title: str
+    spec: str
+    """What it was opened by."""
+    bands: tuple[str, ...]
+    width: int
+    parameters: int
+
+    @property
+    def where(self) -> str:
+        """What tells it from another of the same title: the end of its path, or its spelling."""
+        return self.spec if ":" in self.spec else "/".join(Path(self.spec).parts[-2:])
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What was asked for and not done."""
+
+    encoder: str
+    task: str
+    protocol: str
+    scale: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.encoder} on {self.task}, {self.protocol}: {self.why}"
+
+
+@dataclass(frozen=True)
+class Results:
+    """A folder of results."""
+
+    folder: Path
+
+    @property
+    def cache(self) -> Path:
+        """Where features and labels are kept; may be removed at any time."""
+        return self.folder / CACHE
+
+    def outcome_path(self, task: str, identity: str, data: str, protocol: str, scale: str, seed: int) -> Path:
+        """Where the outcome of these keys lies, or will."""
+        return self.folder / OUTCOMES / slug(task) / f"{identity}-{data}-{slug(protocol)}-{scale}-{seed}.npz"
+
+    def outcomes(self) -> list[tuple[Path, Outcome]]:
+        """All that were computed, in order of their paths. Raises CorruptFile for one that is damaged."""
+        return [(path, Outcome.load(path)) for path in sorted((self.folder / OUTCOMES).glob("*/*.npz"))]
+
+    def keep_card(self, task: Task) -> None:
+        """Keep what pages must know of a task."""
+        path = self.folder / TASKS / f"{slug(task.name)}-{task.fingerprint()}.npz"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            card_of(task).save(path)
+
+    def cards(self) -> dict[str, Card]:
+        """Cards of tasks by fingerprint."""
+        found = [Card.load(path) for path in sorted((self.folder / TASKS).glob("*.npz"))]
+        return {card.data: card for card in found}
+
+    def describe(self, encoders: Iterable[Described]) -> None:
+        """Keep how encoders are named, beside those that are kept already."""
+        kept = {e.identity: e for e in [*self.encoders().values(), *encoders]}
+        self._write(ENCODERS, [asdict(e) for _, e in sorted(kept.items())])
+
+    def encoders(self) -> dict[str, Described]:
+        """Encoders by identity."""
+        found = [Described(**{**row, "bands": tuple(row["bands"])}) for row in self._read(ENCODERS, Described)]
+        return {e.identity: e for e in found}
+
+    def leave_out(self, left_out: Sequence[LeftOut]) -> None:
+        """Keep what the latest run left out."""
+        self._write(LEFT_OUT, [asdict(each) for each in left_out])
+
+    def left_out(self) -> list[LeftOut]:
+        """What the latest run left out."""
+        return [LeftOut(**row) for row in self._read(LEFT_OUT, LeftOut)]
+
+    def scores(self) -> list[Score]:
+        """Scores of all parts that were computed. Raises CorruptFile for lines of another kind."""
+        return [score for path in sorted(self.folder.glob(f"*/**/*{ENDING}")) for score in read_part(path)]
+
+    def figures(self) -> list[tuple[str, str]]:
+        """Captions and figures (trusted HTML) of the tiles of datasets, as they were drawn when they were computed."""
+        found = sorted((self.folder / TILES).glob(f"*{FIGURE}"))
+        return [tuple(json.loads(path.read_text())) for path in found]  # type: ignore[misc]
+
+    def keep_figure(self, name: str, caption: str, html: str) -> None:
+        """Keep a figure of the tiles of a dataset under a name."""
+        path = self.folder / TILES / f"{slug(name)}{FIGURE}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps([caption, html]).encode())
+
+    def _read(self, name: str, kind: type) -> list[dict[str, Any]]:
+        path = self.folder / name
+        try:
+            rows = json.loads(path.read_text()) if path.exists() else []
+            if not all(set(row) == {f.name for f in fields(kind)} for row in rows):
+                raise ValueError("its rows have other fields")
+        except (ValueError, TypeError) as error:
+            raise CorruptFile(f"{path} cannot be read ({error}); remove it and evaluate again.") from None
+        return rows
+
+    def _write(self, name: str, rows: list[dict[str, Any]]) -> None:
+        write_atomically(self.folder / name, (json.dumps(rows, indent=1) + "\n").encode())
+
+
+def keep_part(path: Path, scores: Sequence[Score]) -> None:
+    """Write the scores of one part, `path` ending in ENDING."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, "".join(json.dumps(asdict(s)) + "\n" for s in scores).encode())
+
+
+def read_part(path: Path) -> list[Score]:
+    """What `keep_part` wrote. Raises CorruptFile for anything else."""
+    try:
+        return [Score(**json.loads(line)) for line in path.read_text().splitlines()]
+    except (ValueError, TypeError) as error:
+        raise CorruptFile(f"{path} holds other lines than scores ({error}); remove it and evaluate again.") from None
+
+
+def slug(text: str) -> str:
+    """A name as part of a path."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")
+
+
+@cache
+def code() -> str:
+    """Commit of the code, "+" behind it where files were changed since; its version outside a checkout."""
+    root = Path(__file__).parents[2]
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", root, *words], capture_output=True, text=True, check=True).stdout.strip()
+
+    if (root / ".git").exists():
+        try:
+            changed = git("status", "--porcelain", "--untracked-files=no", "--", "geomeld")
+            return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
+        except (OSError, subprocess.CalledProcessError):
+            pass
+    try:
+        return version("geomeld")
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,83 @@
+"""Summary: the scores of all seeds as one number with its interval, and how encoders are named beside it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from geomeld.evaluate.results import Described
+from geomeld.evaluate.score import Score
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One number of an encoder on a task by a protocol, over all seeds."""
+
+    task: str
+    data: str
+    protocol: str
+    metric: str
+    checkpoint: str
+    scale: str
+    value: float
+    """Mean over seeds."""
+    low: float | None
+    """Lowest and highest bound of the seeds' intervals; None where there is none."""
+    high: float | None
+    seeds: int
+    n: int
+    baseline: float | None
+    baseline_name: str
+
+
+def summaries(scores: Iterable[Score]) -> list[Summary]:
+    """Scores that differ in nothing but their seed as one, in the order of their first."""
+    groups: dict[tuple[str, ...], list[Score]] = defaultdict(list)
+    for s in scores:
+        groups[s.task, s.data, s.protocol, s.metric, s.checkpoint, s.scale, s.baseline_name].append(s)
+    return [_summary(group) for group in groups.values()]
+
+
+def _summary(group: list[Score]) -> Summary:
+    one = group[0]
+    lows, highs = [s.low for s in group if s.low is not None], [s.high for s in group if s.high is not None]
+    return Summary(
+        one.task, one.data, one.protocol, one.metric, one.checkpoint, one.scale,
+        float(np.mean([s.value for s in group])), min(lows, default=None), max(highs, default=None),
+        len({s.seed for s in group}), one.n, one.baseline, one.baseline_name,
+    )  # fmt: skip
+
+
+def cell(summary: Summary) -> str:
+    """ "49.6 [47.0, 52.1]", in percent where it is a share."""
+    if not is_share(summary):
+        bounds = "" if summary.low is None else f" [{summary.low:.3g}, {summary.high:.3g}]"
+        return f"{summary.value:.3g}{bounds}"
+    bounds = (
+        "" if summary.low is None or summary.high is None else f" [{percent(summary.low)}, {percent(summary.high)}]"
+    )
+    return percent(summary.value) + bounds
+
+
+def is_share(summary: Summary) -> bool:
+    """Whether the number lies in 0..1 and is printed in percent."""
+    return summary.metric not in UNBOUNDED and max(summary.value, summary.high or 0) <= 1
+
+
+UNBOUNDED = ("median rank", "effective rank", "uniformity", "alignment", "intrinsic dimension")
+"""Metrics that are no share."""
+
+
+def percent(value: float) -> str:
+    """0.496 as "49.6"."""
+    return f"{100 * value:.1f}"
+
+
+def labels_of(encoders: Mapping[str, Described], scores: Iterable[Score]) -> dict[str, str]:
+    """Names of encoders by identity, no two alike: their titles, where need be with what they were opened by."""
+    titles = {s.checkpoint: s.encoder for s in scores}
+    count = Counter(titles.values())
+    named = {i: t if count[t] == 1 or i not in encoders else f"{t} ({encoders[i].where})" for i, t in titles.items()}
+    count = Counter(named.values())
+    return {i: t if count[t] == 1 else f"{t} {i[:6]}" for i, t in named.items()}

@@ -1,0 +1,162 @@
+"""Tiles: a checkpoint on the held-out tiles of a dataset: its features, and a probe of land cover on them."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from geomeld.batch import collate
+from geomeld.core.config import from_json
+from geomeld.core.errors import DatasetError
+from geomeld.dataset import Dataset
+from geomeld.evaluate.probe import NO_CLASS, as_metrics, dominant_class, linear_probe, majority, mean_spectrum
+from geomeld.evaluate.results import code
+from geomeld.evaluate.score import Score
+from geomeld.loader import Split, read_tiles
+from geomeld.modalities import MODALITIES
+from geomeld.models.geomeld_fm import GeoMeldFM
+from geomeld.models.weights import WEIGHTS, load_model
+
+LABELS = "esa_worldcover"
+"""Product whose dominant class the probe predicts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What the model makes of tiles."""
+
+    tile_ids: list[int]
+    pooled: NDArray[np.float32]
+    """Frozen encoder features (n, width)."""
+    images: NDArray[np.float32]
+    """Image embeddings of unit length (n, 512)."""
+    captions: list[str]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """A checkpoint and its features of the tiles that it was trained on and of those that it has not seen."""
+
+    model: GeoMeldFM
+    dataset: Dataset
+    seen: Features
+    new: Features
+    encoder: str
+    """Its title."""
+    checkpoint: str
+    """First 12 digits of the weights' SHA-256."""
+    data: str
+    """Fingerprint of the dataset."""
+
+    def score(
+        self, task: str, protocol: str, metric: str, value: float, n: int, floor: tuple[str, float] = ("", np.nan)
+    ) -> Score:
+        """A number of these tiles; `floor` is the name and value of what it is held against."""
+        name, baseline = floor
+        return Score(
+            task, protocol, metric, value, None, None, 0, n, self.encoder, self.checkpoint, self.data,
+            baseline=float(baseline) if name else None, baseline_name=name, commit=code(),
+        )  # fmt: skip
+
+
+def split_of(checkpoint: Path) -> Split:
+    """The split by which the run of a checkpoint held tiles out; the usual one where the folder does not tell."""
+    try:
+        return from_json(Split, json.loads((checkpoint / "run.json").read_text())["config"]["split"])
+    except (FileNotFoundError, KeyError, ValueError):
+        return Split()
+
+
+def fingerprint_of(dataset: Dataset) -> str:
+    """First 12 digits of a SHA-256 over the ids of the tiles and the names and sizes of their shards."""
+    shards = [(s.name, s.stat().st_size) if isinstance(s, Path) else str(s) for s in dataset.shards]
+    return hashlib.sha256(json.dumps([shards, dataset.tile_ids]).encode()).hexdigest()[:12]
+
+
+def sides(checkpoint: Path, dataset: Dataset, split: Split | None = None) -> Sides:
+    """Features of a checkpoint on both sides of the split of its own run (`split` overrides it).
+
+    Raises CheckpointError for a folder that is no checkpoint, DatasetError where there is nothing to evaluate on.
+    """
+    model = load_model(checkpoint)
+    train, held_out = (split or split_of(checkpoint)).apply(dataset)
+    usable = {t for t in dataset.tile_ids if model.config.input.name in dataset.layers_of(t)}
+    train, held_out = [t for t in train if t in usable], [t for t in held_out if t in usable]
+    if len(held_out) < 2 or not train:
+        raise DatasetError(
+            f"{dataset.path} has {len(held_out)} held-out and {len(train)} training tiles with "
+            f"{model.config.input.name}, of {len(dataset)}; at least 2 and 1 are needed."
+        )
+    weights = hashlib.sha256((checkpoint / WEIGHTS).read_bytes()).hexdigest()[:12]
+    return Sides(
+        model,
+        dataset,
+        features(model, dataset, train),
+        features(model, dataset, held_out),
+        f"GeoMeld-FM {model.config.size}",
+        weights,
+        fingerprint_of(dataset),
+    )
+
+
+@torch.no_grad()
+def features(
+    model: GeoMeldFM, dataset: Dataset, tile_ids: Sequence[int], batch_size: int = 32, *, progress: bool = True
+) -> Features:
+    """Features of tiles; those that cannot be read are left out."""
+    spec = model.config.input
+    found: list[tuple[list[int], NDArray, NDArray, list[str]]] = []
+    starts = range(0, len(tile_ids), batch_size)
+    for start in tqdm(starts, desc="features", unit="batch", dynamic_ncols=True, disable=not progress):
+        tiles = read_tiles(dataset, tile_ids[start : start + batch_size], [spec], {})
+        if not tiles:
+            continue
+        batch = collate(tiles, [spec], {spec.name: spec})
+        tokens = model.encoder(batch.values[spec.name].to(model.log_scale.device))
+        found.append(
+            (batch.tile_ids, _numpy(model.encoder.pool(tokens)), _numpy(model.project_image(tokens)), batch.captions)
+        )
+    if not found:
+        raise DatasetError(f"None of {len(tile_ids)} tiles of {dataset.path} can be read.")
+    return Features(
+        [t for ids, *_ in found for t in ids],
+        np.concatenate([f[1] for f in found]),
+        np.concatenate([f[2] for f in found]),
+        [c for *_, captions in found for c in captions],
+    )
+
+
+def _numpy(x: torch.Tensor) -> NDArray[np.float32]:
+    return x.float().cpu().numpy()
+
+
+def probe_scores(tiles: Sides) -> list[Score]:
+    """Accuracy, balanced accuracy and macro F1 of the dominant land cover by a linear probe, each beside the commonest
+    class and beside the same probe on the mean spectrum; none where no tile has the product."""
+    modality, dataset = MODALITIES[LABELS], tiles.dataset
+    reference = next(m for m in MODALITIES.values() if m.composite and m.gsd == 10)
+
+    def labelled(side: Features) -> tuple[NDArray[np.int64], NDArray]:
+        read = [dataset.read(t, [LABELS, reference.name]) for t in side.tile_ids]
+        return np.array([dominant_class(t, modality) for t in read]), np.stack(
+            [mean_spectrum(t, reference) for t in read]
+        )
+
+    (train_y, train_spectrum), (test_y, test_spectrum) = labelled(tiles.seen), labelled(tiles.new)
+    a, b = train_y != NO_CLASS, test_y != NO_CLASS
+    if not a.any() or not b.any():
+        return []
+    probe = as_metrics(linear_probe(tiles.seen.pooled[a], train_y[a], tiles.new.pooled[b], test_y[b]))
+    plain = as_metrics(linear_probe(train_spectrum[a], train_y[a], test_spectrum[b], test_y[b]))
+    most = as_metrics(majority(train_y[a], test_y[b]))
+    return [
+        tiles.score("dominant land cover", "linear probe", metric, probe[metric], int(b.sum()), (name, base[metric]))
+        for metric in probe
+        for name, base in (("commonest class", most), ("mean spectrum", plain))
+    ]
