@@ -16,7 +16,9 @@ from torch import nn
 from geomeld.core.errors import UsageError
 from geomeld.evaluate.encoder import Encoder
 from geomeld.evaluate.faults import AS_SCRIPTED, MENDED, Faults
+from geomeld.evaluate.features import features_of
 from geomeld.evaluate.finetune import finetune, predict
+from geomeld.evaluate.frozen import KNN, PIXEL_PROBE, PROBE, knn, lbfgs_probe, segmentation_probe
 from geomeld.evaluate.geobench import GeoBench
 from geomeld.evaluate.images import Source, Statistics, Vectors, images_for, scale_for
 from geomeld.evaluate.network import MeanMap, Network, linear_head, seeded, unet_head
@@ -97,7 +99,7 @@ class TrainedProtocol(Protocol):
         encoder = encoder_factory().to(device)
         own = encoder if not self.training.new_norm else MeanMap(encoder)
         scale = self._scale(encoder, task, self.statistics_used(statistics))
-        source = self._features(own, task, scale, cache, device) if self.once else self._images(own, task, scale)
+        source = self._features(own, task, scale, cache, progress) if self.once else self._images(own, task, scale)
         network = Network(None if self.once else own, self._head(own, task, seed, device)).to(device)
         state = None if cache is None else cache / "training" / f"{self._key(encoder, task, scale, seed)}.pt"
         trained = finetune(
@@ -111,7 +113,7 @@ class TrainedProtocol(Protocol):
             state.unlink(missing_ok=True)
         return Outcome(
             task.name, self.name, encoder.title, encoder.identity, task.fingerprint(), scale.source, seed,
-            task.names["test"], predicted, truth, trained.chosen | self._said(encoder), trained.curve,
+            tuple(task.names["test"]), predicted, truth, trained.chosen | self._said(encoder), trained.curve,
         )  # fmt: skip
 
     @property
@@ -150,11 +152,9 @@ class TrainedProtocol(Protocol):
         return lambda split: images_for(encoder, task, split, scale)
 
     def _features(
-        self, encoder: Encoder, task: Task, scale: Scale, cache: Path | None, device: torch.device
+        self, encoder: Encoder, task: Task, scale: Scale, cache: Path | None, progress: bool
     ) -> Callable[[str], Source]:
-        from geomeld.evaluate.features import features_of
-
-        return lambda split: Vectors(*features_of(encoder, task, split, scale, cache))
+        return lambda split: Vectors(*features_of(encoder, task, split, scale, cache, progress=progress))
 
     def _key(self, encoder: Encoder, task: Task, scale: Scale, seed: int) -> str:
         said = [self.name, repr(self.training), encoder.identity, task.name, task.fingerprint(), scale.source, seed]
@@ -166,6 +166,30 @@ class TrainedProtocol(Protocol):
         if self.training.drop_path and not encoder.blocks():
             said["drop path"] = "none: this encoder names no residual blocks"
         return said
+
+
+@dataclass(frozen=True)
+class FrozenProtocol(Protocol):
+    """A read-out of features or maps that is fitted to its optimum."""
+
+    readout: Callable[..., Outcome]
+    """(encoder, task, scale, seed, cache, progress=) to an outcome."""
+
+    def run(
+        self,
+        encoder_factory: Callable[[], Encoder],
+        task: Task,
+        seed: int = 0,
+        cache: Path | None = None,
+        device: str | torch.device = "cpu",
+        *,
+        statistics: Statistics = "own",
+        progress: bool = True,
+    ) -> Outcome:
+        """Features once, settings by validation, then the test split; see `Protocol.run`."""
+        self.check(task)
+        encoder = encoder_factory().to(device)
+        return self.readout(encoder, task, scale_for(encoder, task, statistics), seed, cache, progress=progress)
 
 
 def _sigmoid_by_image(scores: NDArray) -> NDArray:
@@ -209,7 +233,12 @@ def _rows() -> list[Protocol]:
         ("mmearth linear probe, few labels", IMAGES, "MMEarth's script for parts of the training data", FEW_LABELS),
         ("mmearth U-Net", PIXELS, "MMEarth's script: U-Net, 50 epochs frozen and 150 with the encoder", SCRIPT_UNET),
     )
-    return paper + [row for script in scripts for row in _with_faults_and_without(*script)]
+    frozen: list[Protocol] = [
+        FrozenProtocol(KNN, IMAGES, "nearest neighbours among frozen features, k by validation", knn),
+        FrozenProtocol(PROBE, IMAGES, "logistic regression on frozen features, penalty by validation", lbfgs_probe),
+        FrozenProtocol(PIXEL_PROBE, PIXELS, "logistic regression on frozen maps, per pixel", segmentation_probe),
+    ]
+    return [*paper, *frozen, *(row for script in scripts for row in _with_faults_and_without(*script))]
 
 
 def _with_faults_and_without(name: str, kinds: frozenset[TaskKind], about: str, training: Training) -> list[Protocol]:
