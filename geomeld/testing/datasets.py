@@ -1,8 +1,12 @@
 """Small datasets of fake tiles."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 from geomeld.dataset import Dataset, write_dataset
+from geomeld.dataset.manifest import save_manifest
+from geomeld.sources.simulated.truth import BIOMES, stratified_places
 from geomeld.testing.tiles import fake_tile
 
 
@@ -21,3 +25,29 @@ CAPTIONS = (
     "Bare ground covers most of the flat land, crossed by a narrow river in the south",
     "Dense forest covers the steep slopes, with a few clearings near the valley",
 )
+
+
+def farmed_dataset(path: str | Path, n: int, *, earth: int = 7, beside: float | None = None) -> Dataset:
+    """Fake tiles with captions at places of the simulated Earth where people farm, in a dataset that says it was built
+    there: what is true of the places is known, the pixels are made up. A pure function of its arguments.
+
+    `beside`: every place twice, the second so many metres to the north.
+    """
+    places = farmed_places(earth, n if beside is None else -(-n // 2))
+    if beside is not None:
+        degrees = math.degrees(beside / 6_371_000)
+        places = [(lon, lat + i * degrees) for lon, lat in places for i in (0, 1)][:n]
+    tiles = [fake_tile(i + 1, lon=lon, lat=lat) for i, (lon, lat) in enumerate(places)]
+    for i, tile in enumerate(tiles):
+        tile.metadata["caption"] = CAPTIONS[i % len(CAPTIONS)]  # type: ignore[index]
+    dataset = write_dataset(path, tiles, source="simulated", shard_size=16)
+    config = {"source": {"name": "simulated", "seed": earth}}
+    save_manifest(dataset.path, replace(dataset.manifest, config=config))
+    return dataset
+
+
+def farmed_places(earth: int, n: int) -> list[tuple[float, float]]:
+    """(longitude, latitude) of `n` places in the two biomes that are farmed most, by turns."""
+    farmed = [i for i, name in enumerate(BIOMES) if name.startswith(("Temperate Broadleaf", "Temperate Grass"))]
+    drawn = stratified_places(earth, len(BIOMES) * -(-n // len(farmed)))
+    return [(lon, lat) for lon, lat, biome in drawn if biome in farmed][:n]

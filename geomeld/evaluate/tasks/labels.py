@@ -87,9 +87,9 @@ def _make(earth: int, chunk: _Chunk) -> int:
 def _load(chunk: _Chunk) -> list[tuple[str, int, NDArray[np.uint8]]] | None:
     """(question, tile, label) of a chunk's file; None where there is none, or a damaged one."""
     try:
-        with np.load(chunk.path, allow_pickle=False) as held:
+        with chunk.path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             return list(_rows(held))
-    except (FileNotFoundError, OSError, ValueError, KeyError, EOFError, BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
 
 
