@@ -66,9 +66,10 @@ def main(argv: list[str]) -> int:
             f"There is no folder {options.geobench}. Fetch a set with `geomeld geobench fetch m-so2sat --out DIR`."
         )
     try:
-        from geomeld.evaluate.report import PAGE, score_lines
+        from geomeld.evaluate.report import PAGE
         from geomeld.evaluate.results import Results
         from geomeld.evaluate.run import evaluate
+        from geomeld.evaluate.score_table import score_lines
     except ImportError as error:
         raise MissingExtra(
             f"Evaluation needs torch and scikit-learn ({error}); install them with: pip install 'geomeld[evaluate]'"
@@ -78,7 +79,7 @@ def main(argv: list[str]) -> int:
         for score in scores:
             print(jsonlib.dumps(asdict(score)))
     else:
-        print("\n".join(score_lines(scores, Results(options.out))))
+        print("\n".join(score_lines(scores, Results(options.out).encoders())))
         print(f"\npage -> {options.out / PAGE}", file=sys.stderr)
     return 0
 

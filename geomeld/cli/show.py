@@ -10,7 +10,7 @@ import tyro
 
 @dataclass(frozen=True)
 class Options:
-    """Describe a dataset, one of its tiles, a plan, anchors, a checkpoint or an index."""
+    """Describe a dataset, one of its tiles, a plan, anchors, a checkpoint, scores or an index."""
 
     path: Annotated[Path, tyro.conf.Positional]
     """Folder or file; a dataset also by its address on a server."""
@@ -40,6 +40,8 @@ def main(argv: list[str]) -> int:
         _show_checkpoint(path)
     elif path.suffix == ".parquet":
         _show_table(path)
+    elif (path / "scores.jsonl").exists():
+        _show_scores(path)
     elif path.suffix == ".jsonl":
         print(path.read_text(), end="")
     else:
@@ -52,6 +54,17 @@ def _show_checkpoint(path: Path) -> None:
         if (path / name).exists():
             print(name)
             print((path / name).read_text(), end="")
+
+
+def _show_scores(path: Path) -> None:
+    from geomeld.evaluate.results import Results
+    from geomeld.evaluate.score import read_scores
+    from geomeld.evaluate.score_table import score_lines
+
+    results = Results(path)
+    print("\n".join(score_lines(read_scores(path), results.encoders())))
+    for each in results.left_out():
+        print(f"left out: {each}")
 
 
 def _show_table(path: Path) -> None:

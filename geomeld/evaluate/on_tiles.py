@@ -1,18 +1,29 @@
-"""On tiles: what a checkpoint makes of the held-out tiles of a dataset, to scores in a folder of results."""
+"""On tiles: a checkpoint on the held-out tiles of a dataset, to scores and figures in a folder of results."""
 
 from pathlib import Path
 
+import numpy as np
+
 from geomeld.core.errors import DatasetError
+from geomeld.core.modality import Categorical
 from geomeld.dataset import Dataset
-from geomeld.evaluate.results import ENDING, TILES, Described, Results, keep_part, slug
+from geomeld.evaluate.health import flat_map, health_scores
+from geomeld.evaluate.probe import dominant_class
+from geomeld.evaluate.results import ENDING, TILES, Described, Results, keep_part, read_part, slug
 from geomeld.evaluate.retrieval import retrieval_scores
+from geomeld.evaluate.robustness import CLEAN, cells_in, robustness_scores
 from geomeld.evaluate.score import Score
 from geomeld.evaluate.tiles import LABELS, Sides, probe_scores, sides
+from geomeld.evaluate.zero_shot import zero_shot_scores
+from geomeld.figures.embedding_map import embedding_map
+from geomeld.figures.heat_map import heat_map
+from geomeld.figures.page import image
 from geomeld.loader import Split
 from geomeld.modalities import MODALITIES
 
-PARTS = {"retrieval": retrieval_scores, "land cover": probe_scores}
+PARTS = {"retrieval": retrieval_scores, "land cover": probe_scores, "zero-shot": zero_shot_scores}
 """What is scored on held-out tiles, always."""
+ROBUSTNESS = "robustness"
 
 
 def is_checkpoint(spec: str) -> bool:
@@ -24,7 +35,7 @@ def run_on_tiles(
     checkpoint: Path, dataset: Dataset, results: Results, split: Split | None = None, *, robustness: bool = False
 ) -> list[Score]:
     """Score a checkpoint on the tiles that its own run held out (`split` overrides it); the folder is held by the
-    caller.
+    caller. Robustness, which takes its time, is not computed again where it is there.
 
     Raises CheckpointError for a folder that is no checkpoint, DatasetError where there is nothing to evaluate on.
     """
@@ -34,10 +45,52 @@ def run_on_tiles(
         raise DatasetError(
             f"{dataset.path} has neither captions (geomeld caption) nor {MODALITIES[LABELS].title}: nothing to score."
         )
+    parts["embedding health"] = health_scores(tiles)
     results.describe([_described(checkpoint, tiles)])
     for name, scores in parts.items():
-        keep_part(results.folder / TILES / f"{tiles.checkpoint}-{tiles.data}-{slug(name)}{ENDING}", scores)
+        keep_part(_path(results, tiles, name), scores)
+    _keep_map(tiles, results)
+    if robustness:
+        parts[ROBUSTNESS] = _robustness(tiles, results)
     return [score for scores in parts.values() for score in scores]
+
+
+def _path(results: Results, tiles: Sides, part: str) -> Path:
+    return results.folder / TILES / f"{tiles.checkpoint}-{tiles.data}-{slug(part)}{ENDING}"
+
+
+def _robustness(tiles: Sides, results: Results) -> list[Score]:
+    path = _path(results, tiles, ROBUSTNESS)
+    if not path.exists():
+        keep_part(path, robustness_scores(tiles))
+    scores = read_part(path)
+    cells = list(cells_in(scores))
+    for read_out in dict.fromkeys(cell.read_out for cell in cells):
+        of_it = [cell for cell in cells if cell.read_out == read_out and cell.disturbance != CLEAN]
+        rows = {
+            name: [(cell.level, cell.value) for cell in of_it if cell.disturbance == name]
+            for name in dict.fromkeys(cell.disturbance for cell in of_it)
+        }
+        beside = {cell.disturbance: cell.clean for cell in of_it}
+        caption = (
+            f"{tiles.encoder}: accuracy of the dominant land cover by {read_out}, fitted on tiles as they are, on "
+            "disturbed held-out tiles; colours are shares of the accuracy undisturbed."
+        )
+        name = f"{tiles.checkpoint}-{tiles.data}-robustness-{read_out}"
+        results.keep_figure(name, caption, image(heat_map(rows, beside), "robustness"))
+    return scores
+
+
+def _keep_map(tiles: Sides, results: Results) -> None:
+    """Draw held-out tiles by their features, coloured by land cover, where the dataset has it."""
+    modality = MODALITIES[LABELS]
+    assert isinstance(modality.kind, Categorical)
+    labels = [dominant_class(tiles.dataset.read(t, [LABELS]), modality) for t in tiles.new.tile_ids]
+    if max(labels) < 0:
+        return
+    figure = embedding_map(flat_map(tiles.new.pooled), np.array(labels), modality.kind)
+    caption = f"{tiles.encoder}: held-out tiles by the two principal components of their features."
+    results.keep_figure(f"{tiles.checkpoint}-{tiles.data}-map", caption, image(figure, "embedding map"))
 
 
 def _described(checkpoint: Path, tiles: Sides) -> Described:

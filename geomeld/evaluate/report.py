@@ -1,12 +1,11 @@
-"""Report: a folder of results as one page, and as a table for the terminal."""
+"""Report: a folder of results as one page."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from geomeld.evaluate.beside import other_models, paper_tables
 from geomeld.evaluate.results import Described, LeftOut, Results
-from geomeld.evaluate.score import Score
-from geomeld.evaluate.summary import Summary, cell, is_share, labels_of, percent, summaries
+from geomeld.evaluate.summary import Summary, baseline, cell, labels_of, summaries
 from geomeld.evaluate.task_view import task_views
 from geomeld.figures.evaluation_page import EvaluationView, Table, write_evaluation_page
 
@@ -42,19 +41,13 @@ def tile_tables(found: Sequence[Summary], names: Mapping[str, str]) -> list[Tabl
     tables = []
     for protocol in dict.fromkeys(s.protocol for s in found):
         rows = [
-            [names[s.checkpoint], s.task, s.metric, cell(s), s.baseline_name, _baseline(s), s.n]
+            [names[s.checkpoint], s.task, s.metric, cell(s), s.baseline_name, baseline(s), s.n]
             for s in found
             if s.protocol == protocol
         ]
         header = ("", "what", "metric", "value", "beside it", "its value", "tiles or queries")
         tables.append(Table(f"Held-out tiles: {protocol}", "Shares in percent.", header, rows))
     return tables
-
-
-def _baseline(summary: Summary) -> str:
-    if summary.baseline is None:
-        return ""
-    return percent(summary.baseline) if is_share(summary) else f"{summary.baseline:.3g}"
 
 
 def _encoder_table(encoders: Iterable[Described], names: Mapping[str, str]) -> Table:
@@ -69,24 +62,3 @@ def _left_out(left_out: Sequence[LeftOut]) -> Table:
     rows = [[each.encoder, each.task, each.protocol, each.scale, each.why] for each in left_out]
     text = "What the latest run was asked for and did not do."
     return Table("Left out", text, ("encoder", "task", "protocol", "statistics", "why"), rows)
-
-
-def score_lines(scores: Sequence[Score], results: Results) -> list[str]:
-    """Scores as lines of text: what is of all classes, seeds together, task by task."""
-    names = labels_of(results.encoders(), scores)
-    found = [s for s in summaries(scores) if "/" not in s.metric]
-    rows = [[names[s.checkpoint], s.protocol, s.scale, s.metric, cell(s), _beside(s), f"n = {s.n:,}"] for s in found]
-    widths = [max((len(row[i]) for row in rows), default=0) for i in range(7)]
-    lines = []
-    for task in dict.fromkeys(s.task for s in found):
-        lines += [task] if not lines else ["", task]
-        lines += [
-            "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-            for row, s in zip(rows, found, strict=True)
-            if s.task == task
-        ]
-    return lines
-
-
-def _beside(summary: Summary) -> str:
-    return f"{summary.baseline_name} {_baseline(summary)}" if summary.baseline is not None else ""

@@ -22,7 +22,7 @@ from geomeld.evaluate.tiles import split_of
 from geomeld.loader import Split
 
 FROZEN = ("knn", "lbfgs probe", "segmentation probe")
-"""Protocols where none is named: minutes, not days."""
+"""Protocols where none is named: minutes, not days; "frozen" means them too."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,8 @@ def protocols_of(request: Request) -> list[Protocol]:
 
 def named_so(word: str) -> Sequence[str]:
     """The protocols that a word means: the one of this name, or of "paper" and this name, or all that begin so."""
+    if word == "frozen":
+        return FROZEN
     if word in PROTOCOLS:
         return [word]
     if f"paper {word}" in PROTOCOLS:

@@ -65,6 +65,13 @@ def is_share(summary: Summary) -> bool:
     return summary.metric not in UNBOUNDED and max(summary.value, summary.high or 0) <= 1
 
 
+def baseline(summary: Summary) -> str:
+    """What a number is held against; empty where it is held against nothing."""
+    if summary.baseline is None:
+        return ""
+    return percent(summary.baseline) if is_share(summary) else f"{summary.baseline:.3g}"
+
+
 UNBOUNDED = ("median rank", "effective rank", "uniformity", "alignment", "intrinsic dimension")
 """Metrics that are no share."""
 
