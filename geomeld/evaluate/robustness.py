@@ -1,0 +1,288 @@
+"""Robustness: what is left of a score when images are disturbed in the ways of one table."""
+
+import datetime as dt
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+from geomeld.core.draw import draw_words, generator
+from geomeld.core.errors import DatasetError, UsageError
+from geomeld.core.modality import Modality
+from geomeld.core.tile import Layer
+from geomeld.dataset import Dataset
+from geomeld.evaluate.disturbance import DISTURBANCES, Change, Disturbance, Picture
+from geomeld.evaluate.encoder import Encoder, padded
+from geomeld.evaluate.probe import NO_CLASS, dominant_class
+from geomeld.evaluate.score import Score
+from geomeld.evaluate.truth import earth_of
+from geomeld.loader import read_tiles
+from geomeld.modalities import MODALITIES
+from geomeld.models.geomeld_fm import GeoMeldFM
+from geomeld.sources.simulated import SimulatedSource
+
+if TYPE_CHECKING:
+    from geomeld.evaluate.tiles import Sides
+
+LABELS = "esa_worldcover"
+TASK = "dominant land cover"
+CLEAN = "as they are"
+MOST_TILES = 400
+"""Held-out tiles that are disturbed, at most, drawn by key; every level costs a pass over them."""
+NEIGHBOURS = 10
+DRAWS = 1000
+SEASONS = {"3 months later": 91, "6 months later": 182, "9 months later": 273}
+
+Classes = NDArray[np.int64]
+ReadOut = Callable[[NDArray[np.float32]], Classes]
+"""Features (n, width) to classes (n,)."""
+Network = Callable[[Tensor], Tensor]
+"""z-scored images (B, bands, H, W) to features (B, width)."""
+
+
+# --- read-outs, fitted on clean images ---
+
+
+def linear_read_out(features: NDArray[np.float32], labels: Classes) -> ReadOut:
+    """Logistic regression on standardised features."""
+    if len(np.unique(labels)) == 1:
+        return lambda new: np.full(len(new), labels[0], np.int64)
+    fitted = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(features.astype(float), labels)
+    return lambda new: fitted.predict(new.astype(float)).astype(np.int64)
+
+
+def neighbours_read_out(features: NDArray[np.float32], labels: Classes) -> ReadOut:
+    """The commonest class of the nearest features by cosine; of classes that tie, the lowest."""
+
+    def unit(x: NDArray) -> NDArray:
+        return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+
+    known = unit(features.astype(float))
+
+    def read(new: NDArray[np.float32]) -> Classes:
+        nearest = np.argsort(-(unit(new.astype(float)) @ known.T), axis=1, kind="stable")[:, :NEIGHBOURS]
+        return np.array([np.bincount(labels[row]).argmax() for row in nearest], np.int64)
+
+    return read
+
+
+READ_OUTS: Mapping[str, Callable[[NDArray[np.float32], Classes], ReadOut]] = {
+    "linear probe": linear_read_out,
+    "kNN": neighbours_read_out,
+}
+
+
+# --- images ---
+
+
+@dataclass(frozen=True)
+class Eye:
+    """What sees the images: a network and the bands and statistics (reflectance x 10000) it was trained with."""
+
+    network: Network
+    bands: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, encoder: Encoder) -> "Eye":
+        """Of any encoder. Raises UsageError for one whose pretraining statistics are not known."""
+        if not encoder.mean:
+            raise UsageError(f"{encoder.title} comes without the statistics of its pretraining data; give it some.")
+        return cls(encoder, encoder.bands, encoder.mean, encoder.std)
+
+    @classmethod
+    def of_model(cls, model: GeoMeldFM) -> "Eye":
+        """Of a whole GeoMeld-FM."""
+        spec = model.config.input
+        return cls(lambda x: model.features(padded(x, model.config.patch)), spec.bands, spec.mean, spec.std)
+
+    @torch.no_grad()
+    def features(self, pictures: Sequence[Picture], batch_size: int = 32) -> NDArray[np.float32]:
+        """(n, width); a band or pixel that is missing is 0, the mean."""
+        parts = [pictures[i : i + batch_size] for i in range(0, len(pictures), batch_size)]
+        return np.concatenate([self.network(self._scores(part)).float().cpu().numpy() for part in parts])
+
+    def _scores(self, pictures: Sequence[Picture]) -> Tensor:
+        out = np.zeros((len(pictures), len(self.bands), *pictures[0].values.shape[1:]), np.float32)
+        for picture, into in zip(pictures, out, strict=True):
+            for i, band in enumerate(self.bands):
+                if band in picture.bands:
+                    at = picture.bands.index(band)
+                    scaled = (picture.values[at] - self.mean[i]) / self.std[i]
+                    into[i] = np.where(picture.valid[at] & np.isfinite(scaled), scaled, 0.0)
+        return torch.from_numpy(out)
+
+
+def pictures_of(dataset: Dataset, tile_ids: Sequence[int], modality: Modality) -> list[Picture]:
+    """The optical images of tiles; those that cannot be read are left out."""
+    tiles = read_tiles(dataset, tile_ids, [modality], {})
+    found = [(t.tile_id, t.layers[modality.name]) for t in tiles if modality.name in t.layers]
+    return [_picture(tile_id, layer) for tile_id, layer in found]
+
+
+def _picture(tile_id: int, layer: Layer) -> Picture:
+    return Picture(tile_id, layer.values.astype(np.float32), layer.valid, layer.bands)
+
+
+def season_of(dataset: Dataset, modality: Modality) -> Disturbance:
+    """The same places on other dates, a quarter to three quarters of a year later, seen anew by the simulated Earth.
+
+    Raises UsageError for a dataset of real places, of which there is no other image at hand.
+    """
+    source = SimulatedSource(earth_of(dataset))
+
+    def later(days: int) -> Change:
+        return lambda picture, _: _seen_on_another_date(dataset, source, modality, picture, days)
+
+    about = "the same place on another date, as the simulated Earth shows it"
+    return Disturbance("season", about, {name: later(days) for name, days in SEASONS.items()})
+
+
+def _seen_on_another_date(
+    dataset: Dataset, source: SimulatedSource, modality: Modality, picture: Picture, days: int
+) -> Picture | None:
+    tile = dataset.read(picture.tile_id, [modality.name])
+    then = tile.layers[modality.name].acquired[0] + dt.timedelta(days=days)
+    reach = dt.timedelta(days=30)
+    scenes = source.scenes(modality, tile.grid, then - reach, then + reach)
+    clear = [s for s in scenes if s.acquired and (s.cloud_cover or 0) <= 30]
+    for scene in sorted(clear, key=lambda s: abs(s.acquired - then) if s.acquired else reach):
+        if (source.clear_share(scene, tile.grid) or 0) >= 0.9:
+            layer = source.read(modality, [scene], tile.grid)
+            return None if layer is None else _picture(picture.tile_id, layer)
+    return None
+
+
+# --- the table ---
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The accuracy of one read-out on tiles disturbed in one way."""
+
+    read_out: str
+    disturbance: str
+    level: str
+    value: float
+    low: float
+    high: float
+    clean: float
+    """On the same tiles as they are."""
+    n: int
+
+
+@dataclass
+class Table:
+    """All cells, and what could not be done, with the reason."""
+
+    cells: list[Cell] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def robustness(
+    eye: Eye,
+    pictures: Sequence[Picture],
+    labels: Classes,
+    read_outs: Mapping[str, ReadOut],
+    disturbances: Sequence[Disturbance] = DISTURBANCES,
+    seed: int = 0,
+) -> Table:
+    """Accuracy of each read-out against each disturbance at each level, beside its accuracy on the same images as
+    they are. `labels` (n,) of the `pictures`; what is drawn depends on seed, disturbance, level and tile alone."""
+    table = Table()
+    clean = eye.features(pictures)
+    right = {name: read(clean) == labels for name, read in read_outs.items()}
+    for name, known in right.items():
+        table.cells.append(_cell(name, CLEAN, "", known, known, seed))
+    for disturbance in disturbances:
+        for level, change in disturbance.levels.items():
+            stream = f"{disturbance.name}|{level}"
+            changed = [change(p, generator(seed, stream, p.tile_id)) for p in pictures]
+            at = np.array([i for i, p in enumerate(changed) if p is not None], np.int64)
+            if not len(at):
+                table.left_out[f"{disturbance.name}, {level}"] = "it could be done to none of the tiles"
+                continue
+            seen = eye.features([p for p in changed if p is not None])
+            for name, read in read_outs.items():
+                hit = read(seen) == labels[at]
+                table.cells.append(_cell(name, disturbance.name, level, hit, right[name][at], seed))
+    return table
+
+
+def _cell(read_out: str, disturbance: str, level: str, hit: NDArray, clean: NDArray, seed: int) -> Cell:
+    rng = generator(seed, "robustness-bootstrap", f"{disturbance}|{level}")
+    drawn = [hit[rng.integers(0, len(hit), len(hit))].mean() for _ in range(DRAWS)]
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    return Cell(
+        read_out, disturbance, level, float(hit.mean()), float(low), float(high), float(clean.mean()), len(hit)
+    )  # fmt: skip
+
+
+def robustness_on(tiles: "Sides", seed: int = 0) -> Table:
+    """The table of a checkpoint: read-outs of the dominant land cover, fitted on training tiles as they are, on
+    held-out tiles that are disturbed. Raises DatasetError where no tile has the product of land cover."""
+    modality, dataset = MODALITIES[tiles.model.config.input.name], tiles.dataset
+    known = np.array([_label(dataset, t) for t in tiles.seen.tile_ids], np.int64)
+    if not (known != NO_CLASS).any():
+        raise DatasetError(f"{dataset.path} has no {MODALITIES[LABELS].title}: there is no land cover to read out.")
+    fit = known != NO_CLASS
+    read_outs = {name: make(tiles.seen.pooled[fit], known[fit]) for name, make in READ_OUTS.items()}
+    drawn = sorted(tiles.new.tile_ids, key=lambda t: draw_words(seed, "robustness-tiles", t))[:MOST_TILES]
+    labels = {t: _label(dataset, t) for t in drawn}
+    pictures = [p for p in pictures_of(dataset, drawn, modality) if labels[p.tile_id] != NO_CLASS]
+    if not pictures:
+        raise DatasetError(f"No held-out tile of {dataset.path} has {MODALITIES[LABELS].title}.")
+    disturbances, left_out = list(DISTURBANCES), {}
+    try:
+        disturbances.append(season_of(dataset, modality))
+    except UsageError as error:
+        left_out["season"] = str(error)
+    truth = np.array([labels[p.tile_id] for p in pictures], np.int64)
+    table = robustness(Eye.of_model(tiles.model), pictures, truth, read_outs, disturbances, seed)
+    table.left_out |= left_out
+    return table
+
+
+def _label(dataset: Dataset, tile_id: int) -> int:
+    return dominant_class(dataset.read(tile_id, [LABELS]), MODALITIES[LABELS])
+
+
+# --- scores ---
+
+
+def robustness_scores(tiles: "Sides") -> list[Score]:
+    """The table as scores, each beside the same read-out on the same tiles as they are; none where there is nothing to
+    read out. What could not be done is said on stderr."""
+    try:
+        table = robustness_on(tiles)
+    except DatasetError:
+        return []
+    for what, why in table.left_out.items():
+        print(f"robustness: {what} is left out: {why}", file=sys.stderr)
+    return [_score(tiles, cell) for cell in table.cells]
+
+
+def _score(tiles: "Sides", cell: Cell) -> Score:
+    metric = f"accuracy, {cell.disturbance}" + (f": {cell.level}" if cell.level else "")
+    beside = ("undisturbed", cell.clean)
+    score = tiles.score(TASK, f"robustness, {cell.read_out}", metric, cell.value, cell.n, beside)
+    return replace(score, low=cell.low, high=cell.high)
+
+
+def cells_in(scores: Sequence[Score]) -> Iterator[Cell]:
+    """The cells of a table among scores, e.g. those of a scores.jsonl."""
+    for s in scores:
+        if not s.protocol.startswith("robustness, ") or s.low is None or s.high is None or s.baseline is None:
+            continue
+        disturbance, _, level = s.metric.removeprefix("accuracy, ").partition(": ")
+        read_out = s.protocol.removeprefix("robustness, ")
+        yield Cell(read_out, disturbance, level, s.value, s.low, s.high, s.baseline, s.n)
