@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from test_metrics import Named, case, outcome
 
 from geomeld.core.draw import generator
 from geomeld.evaluate.bootstrap import intervals, resampled
 from geomeld.evaluate.metrics import scores_of
 from geomeld.evaluate.outcome import Outcome
 from geomeld.evaluate.task import TaskKind
-from tests.evaluate.test_metrics import Named, case, outcome
 
 
 def redrawn(given: Outcome, chosen) -> Outcome:
