@@ -95,6 +95,7 @@ def _report(options: Options, scores: Any, index: Any, seconds: dict[str, float]
 
     from geomeld.caption.table import read_captions
     from geomeld.dataset import open_dataset
+    from geomeld.evaluate.report import PAGE as SCORES_PAGE
     from geomeld.figures.demo_page import DemoRun, read_log, write_demo_page
     from geomeld.pretrain.loop import EXAMPLES, LOG
     from geomeld.pretrain.watch import PAGE
@@ -110,7 +111,8 @@ def _report(options: Options, scores: Any, index: Any, seconds: dict[str, float]
         log=read_log(out / "checkpoint" / LOG),
         run_page=f"checkpoint/{PAGE}",
         examples=examples,
-        scores=[asdict(row) for row in scores],
+        scores=[asdict(s) for s in scores if s.baseline is not None and "/" not in s.metric],
+        scores_page=f"scores/{SCORES_PAGE}",
         queries={text: index.nearest(index.encode(text), 5) for text in QUERIES},
         seconds=seconds,
         land=is_land(options.seed, lon, lat),

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 USAGE = """Sets of GEO-Bench v1.0, read without its package.
 
-geomeld geobench fetch NAME --out DIR [--hub ADDRESS], and
-geomeld geobench show DIR [--partition NAME] [--json]
+geomeld geobench fetch NAME --out DIR [--hub ADDRESS],
+geomeld geobench show DIR [--partition NAME] [--json], and
+geomeld geobench simulate NAME --out DIR [--images 40 20 20] [--seed N]
 """
 
 
@@ -42,16 +43,33 @@ class Show:
     """Print it as JSON."""
 
 
+@dataclass(frozen=True)
+class Simulate:
+    """Write a small set in the form of one of the benchmark, with images of the simulated Earth: to try things on."""
+
+    name: Annotated[str, tyro.conf.Positional]
+    """Of a set of Sentinel-2 at 10 m, e.g. m-so2sat, m-bigearthnet, m-cashew-plant."""
+    out: Path
+    """Folder of the benchmark; the set comes to OUT/classification_v1.0/NAME or OUT/segmentation_v1.0/NAME."""
+    images: tuple[int, int, int] = (40, 20, 20)
+    """Of train, valid and test."""
+    seed: int = 0
+    """Of the simulated Earth and its places."""
+
+
 def main(argv: list[str]) -> int:
     """Run the verb."""
     chosen = tyro.extras.subcommand_cli_from_dict(
-        {"fetch": Fetch, "show": Show}, args=argv, prog="geomeld geobench", description=USAGE
+        {"fetch": Fetch, "show": Show, "simulate": Simulate}, args=argv, prog="geomeld geobench", description=USAGE
     )
     if isinstance(chosen, Fetch):
         from geomeld.evaluate.geobench import Hub, fetch
 
         print(f"fetching {chosen.name} from {chosen.hub}", file=sys.stderr)
         print(fetch(chosen.name, chosen.out, Hub(address=chosen.hub.rstrip("/"))))
+        return 0
+    if isinstance(chosen, Simulate):
+        print(_simulated(chosen))
         return 0
     from geomeld.evaluate.geobench import SETS, open_set
 
@@ -62,6 +80,25 @@ def main(argv: list[str]) -> int:
         return 0
     print("\n\n".join(_text(one) for one in told))
     return 0
+
+
+def _simulated(chosen: Simulate) -> Path:
+    from geomeld.core.errors import UsageError
+    from geomeld.evaluate.geobench import SETS
+    from geomeld.evaluate.geobench.sets import SURFACE
+    from geomeld.testing.geobench import simulated_set
+
+    fitting = [
+        s.name for s in SETS.values() if s.gsd == 10 and len(set(s.bands.values()) & set(SURFACE.values())) >= 10
+    ]
+    if chosen.name not in fitting:
+        raise UsageError(f"{chosen.name} cannot be simulated; {', '.join(fitting)} can.")
+    if min(chosen.images) < 1:
+        raise UsageError(f"--images {' '.join(map(str, chosen.images))}: each split needs at least one image.")
+    folder = chosen.out / SETS[chosen.name].folder / chosen.name
+    if folder.exists():
+        raise UsageError(f"{folder} is there already; name another folder, or remove it.")
+    return simulated_set(chosen.out, chosen.name, chosen.images, chosen.seed)
 
 
 def _told(opened: "GeoBench") -> dict[str, Any]:

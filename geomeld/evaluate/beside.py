@@ -25,6 +25,8 @@ Cards = Mapping[str, Card]
 
 def column_of(summary: Summary) -> Column | None:
     """The column that a number belongs to; None where nobody prints one."""
+    if "nearest" in summary.protocol:
+        return None  # galleries of hard negatives are nobody's
     read_out = next((r for words, r in READ_OUTS.items() if words in summary.protocol), None)
     return None if read_out is None else Column(summary.task, read_out, summary.metric)
 
@@ -72,29 +74,33 @@ def _paper_table(source: str, columns: Sequence[Column], ours: Sequence[Summary]
 
 
 def other_models(found: Sequence[Summary], cards: Cards, names: Names) -> list[Table]:
-    """A table per task and way of reading that others print, ours among theirs, best first."""
+    """A table per task and way of reading that others print, ours among theirs, best first; ours that are not of the
+    published set stand last."""
     tables = []
     columns = dict.fromkeys(column_of(s) for s in found)
     for column in columns:
         if column is None or not [p for p in published(column) if not p.source.startswith("table")]:
             continue
         ours = [s for s in found if column_of(s) == column]
-        lines = [
-            (p.value, [p.model, percent(p.value), SOURCES[p.source].title, SOURCES[p.source].differs])
-            for p in published(column)
+        printed = [p for p in published(column) if p.source != "table 3"]
+        ranked = [
+            (p.value, [p.model, percent(p.value), SOURCES[p.source].title, SOURCES[p.source].differs]) for p in printed
         ]
-        lines += [
-            (s.value, [names[s.checkpoint], cell(s) + star(s, cards), f"here: {s.protocol}", f"{s.scale} statistics"])
-            for s in ours
-        ]
-        lines.sort(key=lambda line: -line[0])
-        where = dict.fromkeys(SOURCES[p.source] for p in published(column))
+        last = []
+        for s in ours:
+            row = [names[s.checkpoint], cell(s) + star(s, cards), f"here: {s.protocol}", f"{s.scale} statistics"]
+            if star(s, cards):
+                last.append(row)
+            else:
+                ranked.append((s.value, row))
+        ranked.sort(key=lambda line: -line[0])
+        where = dict.fromkeys(SOURCES[p.source] for p in printed)
         tables.append(
             Table(
                 f"{column.task}, {column.read_out}: beside other models",
                 f"{column.metric} in percent, ours with intervals. No protocol is quite ours: see the last column.",
                 ("", column.metric, "where", "what differs"),
-                [cells for _, cells in lines],
+                [*(row for _, row in ranked), *last],
                 [*(f"{source.title}: {source.where}. {source.protocol}." for source in where), *_notes(ours, cards)],
             )
         )

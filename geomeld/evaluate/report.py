@@ -43,7 +43,7 @@ def tile_tables(found: Sequence[Summary], names: Mapping[str, str]) -> list[Tabl
         rows = [
             [names[s.checkpoint], s.task, s.metric, cell(s), s.baseline_name, baseline(s), s.n]
             for s in found
-            if s.protocol == protocol
+            if s.protocol == protocol and "/" not in s.metric
         ]
         header = ("", "what", "metric", "value", "beside it", "its value", "tiles or queries")
         tables.append(Table(f"Held-out tiles: {protocol}", "Shares in percent.", header, rows))

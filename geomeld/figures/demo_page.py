@@ -42,6 +42,8 @@ class DemoRun:
     """The same steps by hand."""
     run_page: str = ""
     """Address of the training run's own page, relative to the report; empty where there is none."""
+    scores_page: str = ""
+    """The page of the evaluation, from where the report lies; empty where there is none."""
 
 
 def write_demo_page(run: DemoRun, out: Path) -> Path:
@@ -129,6 +131,8 @@ def _scores(page: Page, run: DemoRun) -> None:
         for r in run.scores
     ]
     page.table(("task", "metric", "value", "beside it", "its value", "tiles"), rows)
+    if run.scores_page:
+        page.add(f'<p>All of them, with intervals: <a href="{escape(run.scores_page)}">their own page</a>.</p>')
 
 
 def _search(page: Page, run: DemoRun) -> None:

@@ -52,7 +52,7 @@ class Page:
 
     def html(self) -> str:
         """The whole page."""
-        links = "".join(f'<a href="#{anchor}">{escape(title)}</a>' for anchor, title, _ in self._sections)
+        links = " ".join(f'<a href="#{anchor}">{escape(title)}</a>' for anchor, title, _ in self._sections)
         body = "".join(
             f'<h2 id="{anchor}">{escape(title)}</h2>{"".join(parts)}' for anchor, title, parts in self._sections
         )
