@@ -2,9 +2,11 @@
 
 import io
 import json
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,9 +54,9 @@ class Outcome:
     def load(cls, path: Path) -> "Outcome":
         """Read what `save` wrote. Raises CorruptFile for anything else."""
         try:
-            with np.load(path, allow_pickle=False) as held:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
                 said = json.loads(str(held["said"]))
                 said["names"], said["curve"] = tuple(said["names"]), tuple(said["curve"])
                 return cls(predicted=held["predicted"], truth=held["truth"], **said)
-        except (OSError, KeyError, ValueError, TypeError) as error:
+        except (OSError, KeyError, ValueError, TypeError, EOFError, BadZipFile, zlib.error) as error:
             raise CorruptFile(f"{path} holds no outcome of an evaluation ({error}); remove it and run again.") from None
