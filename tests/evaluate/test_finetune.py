@@ -41,7 +41,7 @@ def trained(task: ToyTask, training: Training, **options) -> tuple[Network, loop
 @pytest.mark.parametrize("kind", TaskKind, ids=lambda kind: kind.name)
 def test_it_learns_a_small_task_by_heart(kind):
     task = ToyTask(kind)
-    plan = Training(40 if kind is TaskKind.SEGMENTATION else 60, base_rate=1.0, batch=6)
+    plan = Training(40, base_rate=2.0, batch=6)
     network, (train, _) = start(task)
     found = finetune(network, task, plan, (train, train), progress=False)
     predicted, truth = predict(network, kind, train, 6)
@@ -92,8 +92,8 @@ def test_the_seed_decides_order_and_drop_path_and_nothing_outside_does():
 
 
 def test_batches_of_a_step_add_up_to_one_batch():
-    plan = replace(PLAN, epochs=1, frozen_epochs=0, drop_path=0.0)
-    # 12 images: steps of 10 and of 2, either way.
+    # 12 images: steps of 10 and of 2, either way, at one rate.
+    plan = replace(PLAN, epochs=1, frozen_epochs=0, drop_path=0.0, last_rate=PLAN.rate.peak)
     apart, _ = trained(ToyTask(), plan)
     together, _ = trained(ToyTask(), replace(plan, batch=10, accumulate=1))
     for name, value in apart.state_dict().items():

@@ -207,13 +207,13 @@ def test_missing_bands_are_masked_or_refused():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fill", ["mask", "neighbour"])
-def test_so2sat_without_b1_and_b9_is_evaluated(tmp_path, fill):
-    encoder = open_encoder("random:atto")
-    task = open_set(simulated_set(tmp_path, "m-so2sat", (4, 2, 2)), encoder.bands, fill=fill)
-    found = quick("mmearth fine-tuning").run(lambda: encoder, task, progress=False)
-    assert found.predicted.shape == (2, 17)
-    assert np.isfinite(found.predicted).all()
+def test_so2sat_without_b1_and_b9_is_evaluated(tmp_path):
+    encoder, folder = open_encoder("random:atto"), simulated_set(tmp_path, "m-so2sat", (4, 1, 1))
+    for fill in ("mask", "neighbour"):
+        task = open_set(folder, encoder.bands, fill=fill)
+        found = quick("mmearth fine-tuning").run(lambda: encoder, task, progress=False)
+        assert found.predicted.shape == (1, 17)
+        assert np.isfinite(found.predicted).all()
     # Divided once more, reflectances and their statistics differ by 10,000; what it predicts does not agree.
     scale = PROTOCOLS["mmearth fine-tuning"]._scale(encoder, task, "own")
     right = PROTOCOLS["mmearth fine-tuning, mended"]._scale(encoder, task, "own")
