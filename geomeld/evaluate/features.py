@@ -128,7 +128,7 @@ def _said(what: str, encoder: Encoder, task: Task, split: str, scale: Scale) -> 
 def _load(path: Path, said: str) -> Made | None:
     """What was kept there; None where there is nothing, or it is damaged or of something else."""
     try:
-        with np.load(path, allow_pickle=False) as held:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             return (held["values"], held["labels"]) if str(held["said"]) == said else None
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
