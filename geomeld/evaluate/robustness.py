@@ -19,6 +19,7 @@ from geomeld.core.errors import DatasetError, UsageError
 from geomeld.core.modality import Modality
 from geomeld.core.tile import Layer
 from geomeld.dataset import Dataset
+from geomeld.evaluate.cross_sensor import cross_sensor_scores
 from geomeld.evaluate.disturbance import DISTURBANCES, Change, Disturbance, Picture
 from geomeld.evaluate.encoder import Encoder, padded
 from geomeld.evaluate.probe import NO_CLASS, dominant_class
@@ -260,15 +261,15 @@ def _label(dataset: Dataset, tile_id: int) -> int:
 
 
 def robustness_scores(tiles: "Sides") -> list[Score]:
-    """The table as scores, each beside the same read-out on the same tiles as they are; none where there is nothing to
-    read out. What could not be done is said on stderr."""
+    """The table as scores, each beside the same read-out on the same tiles as they are, then radar against optical
+    images. What could not be done is said on stderr."""
     try:
         table = robustness_on(tiles)
-    except DatasetError:
-        return []
+    except DatasetError as error:
+        table = Table(left_out={"the table": str(error)})
     for what, why in table.left_out.items():
         print(f"robustness: {what} is left out: {why}", file=sys.stderr)
-    return [_score(tiles, cell) for cell in table.cells]
+    return [*(_score(tiles, cell) for cell in table.cells), *cross_sensor_scores(tiles)]
 
 
 def _score(tiles: "Sides", cell: Cell) -> Score:
