@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geomeld.dataset import Dataset
+from geomeld.evaluate.neighbours import votes
 from geomeld.evaluate.probe import NO_CLASS, dominant_class
 from geomeld.evaluate.retrieval import recall_at, same_caption
 from geomeld.evaluate.tiles import LABELS, Features, features
@@ -65,12 +67,8 @@ class InLoop:
 def nearest_class(known: NDArray, labels: NDArray[np.int64], new: NDArray, k: int = NEIGHBOURS) -> NDArray[np.int64]:
     """The commonest label among the `k` rows of `known` (n, d) with the highest cosine to each row of `new` (m, d);
     of labels that tie, the lowest."""
-    nearest = np.argsort(-(_unit(new) @ _unit(known).T), axis=1, kind="stable")[:, :k]
-    return np.array([np.bincount(labels[row]).argmax() for row in nearest])
-
-
-def _unit(x: NDArray) -> NDArray:
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    (share,) = votes(known, labels, new, int(labels.max()) + 1, [(k, inf)])
+    return share.argmax(1)
 
 
 def _retrieval(model: GeoMeldFM, new: Features) -> dict[str, float]:

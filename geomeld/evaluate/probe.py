@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from geomeld.core.modality import Categorical, Modality
 from geomeld.core.tile import Tile
+from geomeld.evaluate.logistic import sweep
+from geomeld.evaluate.metrics import averages, tallies
+from geomeld.evaluate.task import TaskKind
 
 NO_CLASS = -1
 """Label of a tile without a valid pixel of the product."""
@@ -56,13 +55,10 @@ def linear_probe(
 ) -> ProbeScores:
     """Logistic regression (L2, C = 1, standardised features) fitted on `train` (n, d) and scored on `test` (m, d).
 
-    With one class in `train` it predicts that class.
+    With one class in `train` it predicts that class. For a probe whose penalty is chosen see `frozen.lbfgs_probe`.
     """
-    if len(np.unique(train_labels)) == 1:
-        return majority(train_labels, test_labels)
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    classifier.fit(train.astype(np.float64), train_labels)
-    return _scores(test_labels, classifier.predict(test.astype(np.float64)))
+    _, model = next(sweep(train, train_labels, int(train_labels.max()) + 1, [1 / len(train)]))
+    return _scores(test_labels, model(test).argmax(1))
 
 
 def majority(train_labels: NDArray[np.int64], test_labels: NDArray[np.int64]) -> ProbeScores:
@@ -71,12 +67,10 @@ def majority(train_labels: NDArray[np.int64], test_labels: NDArray[np.int64]) ->
 
 
 def _scores(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> ProbeScores:
-    recalls = [float((predicted[truth == c] == c).mean()) for c in np.unique(truth)]
-    return ProbeScores(
-        float(accuracy_score(truth, predicted)),
-        float(np.mean(recalls)),
-        float(f1_score(truth, predicted, average="macro", zero_division=0)),
-    )
+    classes = int(max(truth.max(), predicted.max())) + 1
+    counts = tallies(TaskKind.MULTICLASS, np.eye(classes)[predicted], truth, classes).sum(0)
+    found = averages(TaskKind.MULTICLASS, counts, [""] * classes)
+    return ProbeScores(*(float(found[name]) for name in ("overall accuracy", "balanced accuracy", "macro F1")))
 
 
 def as_metrics(scores: ProbeScores) -> Mapping[str, float]:
