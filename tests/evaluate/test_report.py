@@ -1,0 +1,178 @@
+"""Tables and pages of evaluation: printed numbers as printed, seeds together, what may not stand side by side marked."""
+
+import re
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from geomeld.core.errors import CorruptFile
+from geomeld.evaluate.beside import column_of, other_models, paper_tables
+from geomeld.evaluate.card import Card
+from geomeld.evaluate.floor import best_constant
+from geomeld.evaluate.jobs import outcome_scores
+from geomeld.evaluate.metrics import main_score
+from geomeld.evaluate.outcome import Outcome
+from geomeld.evaluate.published import PUBLISHED, SOURCES, TABLE_2, TABLE_3, published
+from geomeld.evaluate.report import write_report
+from geomeld.evaluate.results import ENDING, Described, LeftOut, Results, keep_part
+from geomeld.evaluate.score import Score
+from geomeld.evaluate.score_table import score_lines
+from geomeld.evaluate.summary import cell, labels_of, summaries
+from geomeld.evaluate.task import TaskKind
+
+PAPER = Path(__file__).parents[3] / "shared" / "paper" / "geomeld-paper.txt"
+SO2SAT = (19992, 986, 986)
+
+
+def score(task="m-so2sat", protocol="paper linear probe", metric="overall accuracy", value=0.5, **more) -> Score:
+    given = {"low": 0.4, "high": 0.6, "seed": 0, "n": 986, "encoder": "GeoMeld-FM atto", "checkpoint": "aaaaaaaaaaaa"}
+    return Score(task, protocol, metric, value, **(given | {"data": "d" * 12, "scale": "own"} | more))
+
+
+def card(kind=TaskKind.MULTICLASS, classes=17, splits=SO2SAT, names=("a", "b"), size=8, **more) -> Card:
+    pictures = np.zeros((len(names), size, size, 3), np.uint8)
+    given = {"name": "m-so2sat", "data": "d" * 12, "published": SO2SAT, "partition": "default"} | more
+    return Card(given.pop("name"), kind, classes, (), size, ("a trap",), given.pop("data"), splits, given.pop("published"), given.pop("partition"), names, pictures)  # fmt: skip
+
+
+@pytest.mark.skipif(not PAPER.exists(), reason="the paper's text is not at hand")
+def test_numbers_of_the_paper_are_as_printed() -> None:
+    text = PAPER.read_text()
+    for source, columns, first, last in (
+        ("table 2", TABLE_2, "ImageNet 55.7", "Table 3:"),
+        ("table 3", TABLE_3, "S2-MAE baseline", "Text encoder."),
+    ):
+        part = text[text.index(first) : text.index(last)]
+        rows = [re.findall(r"\d+\.\d", line) for line in part.splitlines()]
+        printed = [[float(x) for x in row] for row in rows if len(row) >= 4]
+        models = list(dict.fromkeys(p.model for p in PUBLISHED if p.source == source))
+        ours = [[100 * p.value for c in columns for p in published(c, source) if p.model == m] for m in models]
+        assert [pytest.approx(row) for row in printed] == ours
+    assert all(p.source in SOURCES for p in PUBLISHED)
+
+
+@pytest.mark.parametrize("kind", list(TaskKind))
+def test_the_best_constant_answer_is_the_best_of_all(kind: TaskKind) -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        if kind is TaskKind.MULTICLASS:
+            truth = rng.integers(0, 3, 7)
+            answers = [np.tile(np.eye(3)[c], (7, 1)) for c in range(3)]
+        elif kind is TaskKind.MULTILABEL:
+            truth = rng.integers(0, 2, (7, 3))
+            truth[0] = 1
+            answers = [np.tile(np.array(row) * 2.0 - 1, (7, 1)) for row in product((0, 1), repeat=3)]
+        else:
+            truth = rng.integers(0, 3, (2, 4, 4)).astype(np.uint8)
+            answers = [np.full((2, 4, 4), c, np.uint8) for c in range(3)]
+        best = max(main_score(kind, answer, truth, 3) for answer in answers)
+        assert best_constant(kind, truth) == pytest.approx(best)
+
+
+def test_seeds_are_one_number_with_their_outermost_bounds() -> None:
+    (one,) = summaries([score(value=0.5), score(value=0.6, seed=1, low=0.45, high=0.7)])
+    assert (one.value, one.low, one.high, one.seeds) == (pytest.approx(0.55), 0.4, 0.7, 2)
+    assert cell(one) == "55.0 [40.0, 70.0]"
+    (rank,) = summaries([score(metric="median rank", value=15.0, low=11.0, high=19.0)])
+    assert cell(rank) == "15 [11, 19]"
+    assert len(summaries([score(), score(scale="pretraining"), score(data="e" * 12)])) == 3
+
+
+def test_encoders_of_one_title_are_told_apart() -> None:
+    scores = [score(checkpoint=c * 12) for c in "abc"]
+    known = {c * 12: Described(c * 12, "GeoMeld-FM atto", f"runs/{c}/checkpoint", ("B2",), 320, 7) for c in "ab"}
+    assert list(labels_of(known, scores).values()) == [
+        "GeoMeld-FM atto (a/checkpoint)", "GeoMeld-FM atto (b/checkpoint)", "GeoMeld-FM atto",
+    ]  # fmt: skip
+
+
+def test_our_rows_stand_below_the_papers_and_other_sets_are_marked() -> None:
+    names = {"aaaaaaaaaaaa": "ours"}
+    found = summaries([score(), score(protocol="paper fine-tuning", value=0.7)])
+    (two, three) = paper_tables(found, {"d" * 12: card()}, names)
+    assert [row[0] for row in two.rows] == ["ImageNet", "MMEarth (MP-MAE)", "GeoMeld-S2", "GeoMeld-FM (full)", "ours"]
+    assert two.rows[-1] == ["ours", "paper", "own", "", "", "70.0 [40.0, 60.0]", "50.0 [40.0, 60.0]", "", ""]
+    assert len(three.rows) == 6
+    others = {t.title: t for t in other_models(found, {"d" * 12: card()}, names)}
+    ranked = [row[1] for row in others["m-so2sat, linear probe: beside other models"].rows]
+    values = [float(text.split()[0]) for text in ranked]
+    assert values == sorted(values, reverse=True)
+    assert "50.0 [40.0, 60.0]" in ranked
+    assert all(row[3] for table in others.values() for row in table.rows), "a row does not say what differs"
+    for small in (card(splits=(12, 4, 6)), card(partition="0.10x")):
+        (two, _) = paper_tables(found, {"d" * 12: small}, names)
+        assert two.rows[-1][5:7] == ["70.0 [40.0, 60.0] *", "50.0 [40.0, 60.0] *"]
+        assert any("not comparable" in note for note in two.notes)
+        last = {t.title: t.rows[-1] for t in other_models(found, {"d" * 12: small}, names)}
+        assert last["m-so2sat, linear probe: beside other models"][1].endswith(" *")
+
+
+def test_galleries_of_neighbours_stand_beside_nobodys() -> None:
+    same = "image to text, same sentence"
+    (plain,) = summaries([score(task=same, protocol="retrieval among 500", metric="R@5")])
+    (hard,) = summaries([score(task=same, protocol="retrieval among the 20 nearest tiles", metric="R@5")])
+    assert column_of(plain) in TABLE_3
+    assert column_of(hard) is None
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    """A folder with one task of each kind, two encoders, one of them with a learning curve."""
+    kept, rng = Results(tmp_path / "out"), np.random.default_rng(0)
+    names = tuple(f"id_{i}" for i in range(6))
+    for kind in TaskKind:
+        truth = {
+            TaskKind.MULTICLASS: rng.integers(0, 3, 6),
+            TaskKind.MULTILABEL: rng.integers(0, 2, (6, 3)),
+            TaskKind.SEGMENTATION: rng.integers(0, 3, (6, 8, 8)).astype(np.uint8),
+        }[kind]
+        made = card(kind, 3, (1, 1, 6), names, name=f"<b>{kind.name}", data=kind.name)
+        (kept.folder / "tasks").mkdir(parents=True, exist_ok=True)
+        made.save(kept.folder / "tasks" / f"{kind.name}.npz")
+        for encoder in ("one", "two"):
+            predicted = truth if kind is TaskKind.SEGMENTATION else rng.standard_normal((6, 3)).astype(np.float32)
+            curve = ({"epoch": 1, "loss": 2.0, "valid": 0.1}, {"epoch": 2, "loss": 1.0, "valid": 0.2})
+            outcome = Outcome(
+                made.name, "knn", encoder, encoder, made.data, "own", 0, names, predicted, truth, {}, curve
+            )
+            path = kept.outcome_path(made.name, encoder, made.data, "knn", "own", 0)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            outcome.save(path)
+            keep_part(path.with_suffix(ENDING), outcome_scores(made, outcome))  # type: ignore[arg-type]
+    kept.describe([Described(e, e, f"random:{e}", ("B2", "B3"), 4, 10) for e in ("one", "two")])
+    kept.leave_out([LeftOut("three", "m-so2sat", "knn", "own", "it has <i>no</i> bands")])
+    return kept
+
+
+def test_the_page_shows_every_kind_of_task_offline_with_data_escaped(results: Results) -> None:
+    page = write_report(results).read_text()
+    assert page.count("<h3>Predictions</h3>") == 3
+    assert page.count("<h3>Learning curves</h3>") == 3
+    assert page.count("<h3>What is taken for what</h3>") == 3
+    assert page.count("<h3>By class</h3>") == 3
+    assert page.count("<img") == 3 * 3 + 2 * 6 + 1  # bars, matrices, curves; pictures of images; one figure of maps
+    assert "a trap." in page
+    assert "it has &lt;i&gt;no&lt;/i&gt; bands" in page
+    assert "<b>MULTI" not in page
+    assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", page)
+    assert "100.0 [100.0, 100.0]" in page  # a segmentation that equals the truth
+    assert write_report(results).read_text() == page
+
+
+def test_lines_for_the_terminal_name_every_encoder_and_task(results: Results) -> None:
+    lines = score_lines(results.scores(), results.encoders())
+    assert [line for line in lines if line and not line.startswith(" ")] == [f"<b>{k.name}" for k in sorted(TaskKind, key=lambda k: f"b-{k.name}")]  # fmt: skip
+    assert sum("macro Jaccard" in line for line in lines) == 2
+    assert not any("IoU/" in line for line in lines)
+
+
+def test_scores_of_another_kind_are_refused(results: Results) -> None:
+    path = next(results.folder.glob(f"outcomes/*/*{ENDING}"))
+    path.write_text('{"value": 1}\n')
+    with pytest.raises(CorruptFile, match=re.escape(path.name)):
+        results.scores()
+    (results.folder / "encoders.json").write_text("[{}]")
+    with pytest.raises(CorruptFile, match=r"encoders\.json"):
+        results.encoders()
