@@ -1,35 +1,48 @@
 """Encoders: ours and peers' by one spelling, each behind the adapter that every protocol runs on."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from geomeld.core.errors import UsageError
 from geomeld.evaluate.encoder import Encoder
 from geomeld.evaluate.encoders.checkpoint import open_checkpoint
 from geomeld.evaluate.encoders.starts import imagenet_encoder, random_encoder
+from geomeld.evaluate.encoders.terratorch_backbones import terratorch_encoder
+from geomeld.evaluate.encoders.timm_models import timm_encoder
+from geomeld.evaluate.encoders.torchgeo_weights import torchgeo_encoder
 
 Bands = Sequence[str] | None
 
 KINDS: dict[str, Callable[[str, Bands], Encoder]] = {
     "random": random_encoder,
     "imagenet": imagenet_encoder,
+    "timm": timm_encoder,
+    "torchgeo": torchgeo_encoder,
+    "terratorch": terratorch_encoder,
 }
-"""What stands before the colon -> what opens the rest; a name without one of these is a checkpoint's folder."""
+"""What stands before the colon -> what opens the rest; a name without a colon is a checkpoint's folder."""
 
-EXAMPLES = "runs/mine/checkpoint, random:atto, imagenet:atto"
+EXAMPLES = (
+    "runs/mine/checkpoint, random:atto, imagenet:atto, timm:resnet50.a1_in1k, "
+    "torchgeo:ResNet50_Weights.SENTINEL2_ALL_MOCO, terratorch:prithvi_eo_v2_300"
+)
 
 
 def open_encoder(spec: str, bands: Bands = None) -> Encoder:
     """The encoder that `spec` names, in evaluation mode, on the CPU.
 
-    `spec`: the folder of a checkpoint, or "random:SIZE", "imagenet:SIZE" or "imagenet:FILE". `bands`: what it is fed,
-    by this project's names, for encoders that leave a choice; None takes their own.
+    `spec`: the folder of a checkpoint, or one of "random:SIZE", "imagenet:SIZE", "imagenet:FILE", "timm:NAME",
+    "timm:NAME@FILE", "torchgeo:WEIGHTS" and "terratorch:NAME". `bands`: what it is fed, by this project's names, for
+    encoders that leave a choice; None takes their own.
 
     Raises UsageError for a name that is none, bands that do not fit and a package that is not installed, and
     CheckpointError for weights that are damaged or cannot be had; each says what to do.
     """
     kind, colon, rest = spec.partition(":")
-    if not colon or kind not in KINDS:
+    if not colon or Path(spec).is_dir():
         return open_checkpoint(spec, bands)
+    if kind not in KINDS:
+        raise UsageError(f"{spec!r} is no folder, and there is no kind of encoder {kind!r}; there are {EXAMPLES}.")
     if not rest:
         raise UsageError(f"{spec!r} names no encoder; write for example {EXAMPLES}.")
     return KINDS[kind](rest, bands)

@@ -9,11 +9,11 @@ import torch
 from geomeld.core.errors import UsageError
 from geomeld.evaluate.encoders.checkpoint import PatchEncoder
 from geomeld.evaluate.encoders.identity import identity_of
+from geomeld.evaluate.encoders.timm_models import RGB
 from geomeld.modalities import SENTINEL2_BANDS
 from geomeld.models.encoder import ConvNeXtV2, Size
 from geomeld.models.timm_weights import FILES, IMAGENET, from_timm, initialise_encoder, read_weights
 
-RGB = ("B4", "B3", "B2")
 PICTURES = "convnextv2_{size}.fcmae_ft_in1k"
 """timm's name of the weights that a size starts from: masked pretraining, then labels, both on ImageNet-1k."""
 
