@@ -210,12 +210,15 @@ def _counted(
     # A thread per strip, so that each multiplies and counts in its own cache; the sums do not depend on their order.
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         work = pool.map(lambda rows: _strip(a[rows], b, [Bar(bar.a[rows], bar.b) for bar in bars]), strips)
-        for rows, counts in zip(strips, work, strict=True):
-            for whole, part in zip(total, counts, strict=True):
-                whole.higher_b[rows], whole.tied_b[rows] = part.higher_b, part.tied_b
-                whole.higher_a[:] += part.higher_a
-                whole.tied_a[:] += part.tied_a
-            progress(rows.stop)
+        try:
+            for rows, counts in zip(strips, work, strict=True):
+                for whole, part in zip(total, counts, strict=True):
+                    whole.higher_b[rows], whole.tied_b[rows] = part.higher_b, part.tied_b
+                    whole.higher_a[:] += part.higher_a
+                    whole.tied_a[:] += part.tied_a
+                progress(rows.stop)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C waits for the strips at work only
     return total
 
 

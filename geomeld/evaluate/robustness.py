@@ -98,13 +98,15 @@ class Eye:
         """Of any encoder. Raises UsageError for one whose pretraining statistics are not known."""
         if not encoder.mean:
             raise UsageError(f"{encoder.title} comes without the statistics of its pretraining data; give it some.")
-        return cls(encoder, encoder.bands, encoder.mean, encoder.std)
+        device = next(encoder.parameters(), torch.empty(0)).device
+        return cls(lambda x: encoder(x.to(device)), encoder.bands, encoder.mean, encoder.std)
 
     @classmethod
     def of_model(cls, model: GeoMeldFM) -> "Eye":
         """Of a whole GeoMeld-FM."""
-        spec = model.config.input
-        return cls(lambda x: model.features(padded(x, model.config.patch)), spec.bands, spec.mean, spec.std)
+        spec, device = model.config.input, model.log_scale.device
+        network: Network = lambda x: model.features(padded(x.to(device), model.config.patch))  # noqa: E731
+        return cls(network, spec.bands, spec.mean, spec.std)
 
     @torch.no_grad()
     def features(self, pictures: Sequence[Picture], batch_size: int = 32) -> NDArray[np.float32]:
