@@ -271,7 +271,7 @@ def _rounding(width: int) -> float:
 @njit(nogil=True, cache=True)
 def _screen(product, low_a, high_a, low_b, high_b, higher_b, higher_a, flags):  # type: ignore[no-untyped-def]
     rows, columns = product.shape
-    doubtful = 0
+    doubtful = np.int64(0)
     for i in range(rows):
         low, high = low_a[i], high_a[i]
         above = np.int32(0)

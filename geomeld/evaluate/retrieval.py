@@ -125,8 +125,13 @@ def ranks_among(
 
 
 def _joined(parts: Sequence[Ranks]) -> Ranks:
-    names = ("before", "tied", "tied_right", "right")
-    return Ranks(*(np.concatenate([getattr(p, name) for p in parts]) for name in names), parts[0].items)
+    return Ranks(
+        np.concatenate([p.before for p in parts]),
+        np.concatenate([p.tied for p in parts]),
+        np.concatenate([p.tied_right for p in parts]),
+        np.concatenate([p.right for p in parts]),
+        parts[0].items,
+    )
 
 
 # --- scores ---

@@ -162,14 +162,15 @@ def zero_shot_scores(tiles: "Sides") -> list[Score]:
     classes that is described and that tiles have, beside chance and the commonest class; none without a text side."""
     if tiles.model.tokenizer is None:
         return []
-    products = [m for m in MODALITIES.values() if isinstance(m.kind, Categorical)]
-    described = [m for m in products if all(c.name in PHRASES for c in m.kind.classes)]
-    return [score for modality in described for score in _land_cover(tiles, modality)]
+    scores = []
+    for modality in MODALITIES.values():
+        if isinstance(modality.kind, Categorical):
+            names = [c.name for c in modality.kind.classes]
+            scores += _land_cover(tiles, modality, names) if all(name in PHRASES for name in names) else []
+    return scores
 
 
-def _land_cover(tiles: "Sides", modality: Modality) -> list[Score]:
-    assert isinstance(modality.kind, Categorical)
-    names = [c.name for c in modality.kind.classes]
+def _land_cover(tiles: "Sides", modality: Modality, names: Sequence[str]) -> list[Score]:
     have = [i for i, t in enumerate(tiles.new.tile_ids) if modality.name in tiles.dataset.layers_of(t)]
     read = (tiles.dataset.read(tiles.new.tile_ids[i], [modality.name]) for i in have)
     truth = np.array([dominant_class(tile, modality) for tile in read], np.int64)
