@@ -4,6 +4,7 @@ import io
 import math
 import pickle
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -176,10 +177,7 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         images, total = sum(len(labels) for _, labels in batches), 0.0
         rate = plan.drop_path if network.encoder_trains or faults.drop_path_while_frozen else 0.0
-        with (
-            seeded(self.seed, f"evaluate/step/{self.task.name}", self.done, self.device),
-            dropping(network.encoder, rate),
-        ):
+        with self._draws(), dropping(network.encoder, rate):
             for given, labels in batches:
                 scores = network(given.to(self.device))
                 loss = loss_of(
@@ -190,6 +188,12 @@ class _Run:
                 (loss * (len(labels) / images)).backward()
                 total += value * len(labels)
         return total
+
+    def _draws(self) -> AbstractContextManager[None]:
+        """What an encoder draws in a step belongs to that step; without one nothing is drawn."""
+        if self.network.encoder is None:
+            return nullcontext()
+        return seeded(self.seed, f"evaluate/step/{self.task.name}", self.done, self.device)
 
     def _diverged(self, loss: float, given: Tensor) -> TrainingError:
         where = f"the loss is {loss} in epoch {self.epoch + 1}, step {self.step + 1} of {self.per_epoch}"
