@@ -37,7 +37,7 @@ def sweep(
     penalties: Sequence[float] = PENALTIES,
     *,
     iterations: int = 300,
-    tolerance: float = 1e-5,
+    tolerance: float = 3e-5,
 ) -> Iterator[tuple[float, Linear]]:
     """(penalty, model) for each of `penalties` in turn; nothing is computed before it is asked for.
 

@@ -97,7 +97,7 @@ def test_coefficients_equal_those_of_scikit_learn(several):
     values, labels = drawn(400, several=several)
     n, mean, std = len(values), values.mean(0, dtype=float), values.std(0, dtype=float)
     penalties = [1 / (c * n) for c in (0.01, 0.3, 10.0)]
-    for penalty, model in sweep(values, labels, 4, penalties, iterations=1000, tolerance=1e-6):
+    for penalty, model in sweep(values, labels, 4, penalties):
         peer = LogisticRegression(C=1 / (penalty * n), tol=1e-8, max_iter=5000)
         scaled = (values - mean) / std
         fits = [clone(peer).fit(scaled, y) for y in (labels.T if several else [labels])]
