@@ -22,7 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "caption": ("geomeld.cli.caption", "signals, captions and their evidence -> shards and captions.parquet"),
     "pack": ("geomeld.cli.pack", "a dataset in fewer bytes, made for training; the same tiles bit by bit"),
     "pretrain": ("geomeld.cli.pretrain", "recipe + shards -> checkpoint folder"),
-    "evaluate": ("geomeld.cli.evaluate", "checkpoint x tasks -> scores.jsonl"),
+    "evaluate": ("geomeld.cli.evaluate", "encoders x tasks x protocols -> scores.jsonl and a page"),
     "ablate": ("geomeld.cli.ablate", "the paper's table 3 in small: five variants, several seeds -> a table"),
     "geobench": ("geomeld.cli.geobench", "sets of GEO-Bench v1.0: fetch one, or see what lies on disk"),
     "embed": ("geomeld.cli.embed", "tiles -> an index of embeddings"),

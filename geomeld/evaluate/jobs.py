@@ -55,6 +55,11 @@ class Job:
             self.task.name, self.encoder.identity, data, self.protocol.name, self.scale, self.seed
         )
 
+    def is_done(self, results: Results) -> bool:
+        """Whether both its outcome and the scores of it are kept."""
+        path = self.path(results)
+        return path.exists() and path.with_suffix(ENDING).exists()
+
     def __str__(self) -> str:
         seed = f", seed {self.seed}" if self.seed else ""
         return f"{self.task.name}: {self.encoder.title}, {self.protocol.name}, {self.scale} statistics{seed}"
@@ -122,7 +127,7 @@ def _seeds(protocol: Protocol, asked: int) -> int:
 
 def announced(jobs: Sequence[Job], results: Results) -> Iterator[Job]:
     """The jobs that are still to be done, each told of on stderr with the time that the rest will take."""
-    missing = [job for job in jobs if not job.path(results).with_suffix(ENDING).exists()]
+    missing = [job for job in jobs if not job.is_done(results)]
     if len(missing) < len(jobs):
         print(f"{len(jobs) - len(missing)} of {len(jobs)} are there already", file=sys.stderr)
     took: dict[str, list[float]] = defaultdict(list)

@@ -68,13 +68,20 @@ def attributes(text: Any, where: str) -> dict[str, Any]:
         data = None
     if not isinstance(data, bytes):
         raise CorruptFile(f"{where}: its attribute `pickle` is not written bytes as GEO-Bench 1.0 has them; {AGAIN}.")
-    record = plain(data, where, CorruptFile, NAMES)
+    record = _read(data, where)
     if not isinstance(record, dict):
         raise CorruptFile(f"{where}: its attribute `pickle` holds no mapping; {AGAIN}.")
     return record
 
 
 AGAIN = "remove the set's folder and fetch it again with `geomeld geobench fetch`"
+
+
+def _read(data: bytes, where: str) -> Any:
+    try:
+        return plain(data, where, CorruptFile, NAMES)
+    except CorruptFile as error:
+        raise CorruptFile(f"{str(error).rstrip('.')}; {AGAIN}.") from None
 
 
 def label_of(record: dict[str, Any], where: str) -> NDArray[np.int64]:
@@ -91,7 +98,7 @@ def label_of(record: dict[str, Any], where: str) -> NDArray[np.int64]:
 
 def task_specs(path: Path) -> dict[str, Any]:
     """`classes`, `class_names` (empty where unknown) and `bands` (names on disk) of task_specs.pkl."""
-    specs = plain(path.read_bytes(), str(path), CorruptFile, NAMES)
+    specs = _read(path.read_bytes(), str(path))
     bands = specs.field("bands_info") if isinstance(specs, Inert) else None
     label = specs.field("label_type") if isinstance(specs, Inert) else None
     if not isinstance(bands, list) or not isinstance(label, Inert) or not all(isinstance(b, Inert) for b in bands):
