@@ -75,9 +75,9 @@ def main(argv: list[str]) -> int:
     from geomeld.evaluate.truth import earth_of
     from geomeld.recipes.series import run_all
 
+    runs = _runs(options)
     dataset = open_dataset(options.dataset)
     earth_of(dataset)  # before hours of training, not after
-    runs = _runs(options)
     options.out.mkdir(parents=True, exist_ok=True)
     with alone(options.out):
         remove_partials(options.out)

@@ -74,6 +74,13 @@ class Measured:
     """(DRAWS,): the value on test images drawn with replacement; draw i has the same images for every contender."""
 
 
+class Trial(Job):
+    """A contender on a task; it goes by the contender's title."""
+
+    def __str__(self) -> str:
+        return f"{self.task.name}: {self.spec}, {self.protocol.name}"
+
+
 Measurements = Mapping[Column, Mapping[str, Sequence[Measured]]]
 """Column -> variant -> its seeds."""
 
@@ -94,7 +101,7 @@ def measure(
     """
     found: dict[Column, dict[str, list[Measured]]] = {}
     jobs = {
-        (name, contender.title): Job(
+        (name, contender.title): Trial(
             contender.title, contender.encoder, task, protocols[task.kind], "own", contender.seed
         )
         for contender in contenders
@@ -121,7 +128,7 @@ def _outcome(job: Job, results: Results, device: str) -> Outcome:
     if path.exists():
         return Outcome.load(path)
     factory = partial(deepcopy, job.encoder)
-    outcome = job.protocol.run(factory, job.task, job.seed, results.cache, device, statistics=job.scale)
+    outcome = job.protocol.run(factory, job.task, job.seed, results.cache, device, statistics=job.scale, progress=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     outcome.save(path)
     return outcome

@@ -147,13 +147,13 @@ def simulated_tasks(
     bands: Sequence[str] | None = None,
     *,
     workers: int = 1,
-    fewest: Mapping[str, int] = FEWEST,
+    fewest: Mapping[str, int] | None = None,
 ) -> dict[str, SimulatedTask]:
     """The tasks of a dataset built on the simulated Earth, by name, for encoders pretrained on what `split` leaves.
 
     `cache`: folder of the labels, which take about 40 ms a tile the first time. `bands`: in the order that an encoder
     wants them; None takes all. A task of which fewer than two classes are common enough (`fewest` tiles in every
-    split) is left out.
+    split, FEWEST without it) is left out.
 
     Raises UsageError for a dataset of real places, whose truth nobody knows, and for a band that Sentinel-2 lacks;
     DatasetError where a split is empty.
@@ -167,7 +167,10 @@ def simulated_tasks(
         )
     places = places_of(dataset, split)
     answers = labels_of(dataset, dataset.tile_ids, earth, cache, workers)
-    made = (_task(dataset, question, places, answers[name], chosen, fewest) for name, question in QUESTIONS.items())
+    made = (
+        _task(dataset, question, places, answers[name], chosen, fewest or FEWEST)
+        for name, question in QUESTIONS.items()
+    )
     return {task.name: task for task in made if task is not None}
 
 
