@@ -76,13 +76,11 @@ def run_tasks(asked: Asked, results: Results) -> list[LeftOut]:
         reasons = dict.fromkeys(f"{each.encoder} on {each.task}: {each.why}" for each in left_out)
         raise UsageError("Nothing that is asked for fits together.\n  " + "\n  ".join(reasons))
     results.describe([described(spec, encoder) for spec, encoder in asked.encoders.items()])
-    tasks = {job.task.fingerprint(): job.task for job in jobs}
     for job in announced(jobs, results):
         outcome = outcome_of(job, asked.device, results)
         keep_part(job.path(results).with_suffix(ENDING), outcome_scores(job.task, outcome))
+        results.keep_card(job.task)
         write_scores(results.folder, results.scores())
-    for task in tasks.values():
-        results.keep_card(task)
     return left_out
 
 

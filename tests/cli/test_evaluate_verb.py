@@ -235,3 +235,6 @@ def test_damaged_results_are_named(bench, tmp_path, capsys) -> None:
     path.write_bytes(path.read_bytes()[:100])
     code, _, err = run(capsys, *words)
     assert (code, str(path) in err, "remove it and run again" in err) == (1, True, True)
+    path.unlink()
+    assert run(capsys, *words)[0] == 0
+    assert path.exists()

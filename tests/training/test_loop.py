@@ -310,7 +310,9 @@ def test_evaluate_embed_and_search_from_the_command_line(data: Path, trained: Pa
     rows = [json.loads(line) for line in out.splitlines()]
     assert code == 0
     assert {"R@1", "R@5", "R@10", "accuracy"} <= {r["metric"] for r in rows}
-    assert all(0 <= r["value"] <= 1 and 0 <= r["baseline"] <= 1 for r in rows)
+    shares = [r for r in rows if r["metric"].startswith(("R@", "accuracy", "balanced accuracy", "macro F1"))]
+    assert all(0 <= r["value"] <= 1 and 0 <= r["baseline"] <= 1 for r in shares)
+    assert "Held-out tiles: linear probe" in (tmp_path / "s" / "evaluation.html").read_text()
     assert (tmp_path / "s" / "scores.jsonl").read_text().count("\n") == len(rows)
     code, out, _ = run(capsys, "embed", data, "--model", trained, "--out", tmp_path / "i")
     assert (code, "9 tiles" in out) == (0, True)
