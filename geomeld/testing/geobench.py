@@ -240,7 +240,9 @@ def simulated_set(root: Path, name: str, counts: tuple[int, int, int] = (4, 2, 2
     )
 
 
-def _simulated(record: BenchmarkSet, seed: int, lon: float, lat: float) -> tuple[dict[str, NDArray], Any]:
+def simulated_pixels(seed: int, lon: float, lat: float, size: int) -> tuple[dict[str, NDArray], NDArray[np.int64]]:
+    """Sentinel-2 as it was seen at a place, band by band (size, size), reflectance x 10000, and which class of
+    WorldCover each pixel is. Beyond 128 pixels both begin anew."""
     source, grid = SimulatedSource(seed), Grid.centred_on(lon, lat, metres=1280.0)
     start = dt.datetime(2020, 6, 1, tzinfo=dt.UTC)
 
@@ -249,18 +251,21 @@ def _simulated(record: BenchmarkSet, seed: int, lon: float, lat: float) -> tuple
         seen = source.scenes(modality, grid, start, start + dt.timedelta(days=15))
         read = source.read(modality, seen[:1], grid)
         values = np.zeros(modality.shape()) if read is None else np.where(read.valid, read.values, 0)
-        repeated = np.pad(values, ((0, 0), (0, record.size), (0, record.size)), mode="wrap")
-        return repeated[:, : record.size, : record.size]
+        repeated = np.pad(values, ((0, 0), (0, size), (0, size)), mode="wrap")
+        return repeated[:, :size, :size]
 
+    codes = [c.code for c in MODALITIES["esa_worldcover"].kind.classes]  # type: ignore[union-attr]
     optical = dict(zip(MODALITIES["sentinel2"].bands, layer("sentinel2"), strict=True))
-    cover = layer("esa_worldcover")[0]
+    return optical, np.searchsorted(codes, layer("esa_worldcover")[0])
+
+
+def _simulated(record: BenchmarkSet, seed: int, lon: float, lat: float) -> tuple[dict[str, NDArray], Any]:
+    optical, index = simulated_pixels(seed, lon, lat, record.size)
     bands: dict[str, NDArray] = {}
     for key, band in record.bands.items():
-        plane = optical.get(band, np.zeros_like(cover, float))
+        plane = optical.get(band, np.zeros_like(index, float))
         bands[key] = (plane / 1e4).astype(np.float32) if record.unit == 1e4 else plane.astype(np.int16)
     present = np.zeros(record.classes, np.int64)
-    codes = [c.code for c in MODALITIES["esa_worldcover"].kind.classes]  # type: ignore[union-attr]
-    index = np.searchsorted(codes, cover)
     if record.kind is TaskKind.SEGMENTATION:
         return bands, (1 + index % (record.classes - 1)).astype(np.int16)
     present[np.unique(index) % record.classes] = 1

@@ -1,0 +1,158 @@
+"""GEO-Bench v2 is read from its tortilla files: bands by name, labels by name or place, and damage is told."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from geomeld.core.errors import CorruptFile, DatasetError, UsageError
+from geomeld.evaluate.geobench_v2 import SETS_V2, open_set_v2
+from geomeld.evaluate.geobench_v2.tortilla import entries
+from geomeld.evaluate.task import TaskKind
+from geomeld.testing.geobench_v2 import geotiff, simulated_set_v2, tortilla, write_set_v2
+
+SIDE = 6
+
+
+def samples(name: str) -> dict[str, list]:
+    """Band number k of sample i is k * 100 + i and a chequerboard: who reads a wrong band or sample sees it."""
+    record, made = SETS_V2[name], []
+    board = np.indices((SIDE, SIDE)).sum(0) % 2
+    for i in range(5):
+        planes = np.stack([board + k * 100 + i for k in range(len(record.bands))])
+        image = (planes * 1e-4).astype(np.float32) if record.unit == 1e4 else planes.astype(np.int16)
+        label = {
+            TaskKind.MULTICLASS: i,
+            TaskKind.MULTILABEL: [record.class_names[j] for j in range(i % 3 + 1)],
+            TaskKind.SEGMENTATION: np.where(board, i % 2, record.missing or 0).astype(np.int16),
+        }[record.kind]
+        made.append((image, label))
+    return {"train": made[:3], "validation": made[3:4], "test": made[4:]}
+
+
+@pytest.fixture
+def benv2(tmp_path: Path) -> Path:
+    return write_set_v2(tmp_path, "benv2", samples("benv2"))[0]
+
+
+@pytest.mark.parametrize("name", list(SETS_V2))
+def test_bands_come_by_name_and_labels_as_they_are(tmp_path, name):
+    given = samples(name)
+    opened = open_set_v2(write_set_v2(tmp_path, name, given)[0])
+    record, flat = SETS_V2[name], [s for split in given.values() for s in split]
+    assert opened.names == {
+        "train": ("sample_0", "sample_1", "sample_2"),
+        "valid": ("sample_3",),
+        "test": ("sample_4",),
+    }
+    assert opened.size == SIDE
+    for chosen in (opened, open_set_v2(tmp_path, record.bands[::-1])):
+        for i, (image, label) in enumerate(flat):
+            sample = chosen.sample(f"sample_{i}")
+            expected = image.astype(np.float32) * np.float32(record.unit)
+            order = [record.bands.index(band) for band in chosen.bands]
+            np.testing.assert_array_equal(sample.values, expected[order])
+            assert sample.valid.all()
+            if record.kind is TaskKind.MULTILABEL:
+                label = [int(c in label) for c in record.class_names]
+            elif record.missing is not None:
+                label = np.where(label == record.missing, len(record.class_names) - 1, label)
+            np.testing.assert_array_equal(sample.label, label)
+    train = np.stack([opened.sample(n).values for n in opened.names["train"]]).astype(float)
+    own = opened.own_scale()
+    np.testing.assert_allclose(own.mean, train.mean((0, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(own.std, train.std((0, 2, 3)), rtol=1e-3)
+
+
+def test_a_band_of_radar_is_not_taken_for_b7(tmp_path):
+    opened = open_set_v2(write_set_v2(tmp_path, "so2sat", samples("so2sat"))[0], ("B6", "B7", "B8"), fill="mask")
+    sample = opened.sample("sample_0")
+    assert sample.valid.tolist() == [True, False, True]
+    assert not sample.values[1].any()
+    assert np.isnan(opened.own_scale().mean).tolist() == [False, True, False]
+    with pytest.raises(UsageError, match=r'so2sat has no band B7; it has B2, .*fill="mask"'):
+        open_set_v2(tmp_path, ("B6", "B7"))
+
+
+def test_parts_are_one_set(tmp_path, benv2):
+    whole = open_set_v2(benv2)
+    files = write_set_v2(tmp_path / "parts", "benv2", samples("benv2"), parts=2)
+    opened = open_set_v2(files[1])
+    assert sorted(n for split in opened.names.values() for n in split) == sorted(whole.entries)
+    for name in whole.entries:
+        np.testing.assert_array_equal(opened.sample(name).values, whole.sample(name).values)
+    files[0].unlink()
+    with pytest.raises(DatasetError, match="is one of 2 parts, and 1 are here"):
+        open_set_v2(files[1])
+
+
+def test_the_fingerprint_tells_labels_and_splits_apart(tmp_path, benv2):
+    first = open_set_v2(benv2).fingerprint()
+    assert first == open_set_v2(shutil.copytree(benv2.parent, tmp_path / "again")).fingerprint()
+    other = samples("benv2")
+    other["train"][0] = (other["train"][0][0], ["Marine waters"])
+    assert first != open_set_v2(write_set_v2(tmp_path / "b", "benv2", other)[0]).fingerprint()
+
+
+def test_what_is_no_set_or_damaged_is_told(tmp_path, benv2):
+    with pytest.raises(UsageError, match="There is no file"):
+        open_set_v2(tmp_path / "geobench_benv2.taco")
+    with pytest.raises(UsageError, match="holds no set of GEO-Bench v2"):
+        open_set_v2(shutil.copytree(tmp_path, tmp_path / "x", ignore=lambda *_: ["geobench_benv2.tortilla", "x"]))
+    stranger = tmp_path / "geobench_pastis.tortilla"
+    shutil.copy(benv2, stranger)
+    with pytest.raises(UsageError, match=r"geobench_pastis.tortilla is no set that can be read; there are benv2"):
+        open_set_v2(stranger)
+    whole = benv2.read_bytes()
+    for bytes_, error, why in (
+        (whole[:-10], CorruptFile, "is cut off: its table should end"),
+        (whole[:9], CorruptFile, "is cut off"),
+        (b"PK" + whole[2:], DatasetError, "holds no tortilla at byte 0"),
+        (whole[:-40] + bytes(40), CorruptFile, "no readable table"),
+    ):
+        benv2.write_bytes(bytes_)
+        with pytest.raises(error, match=why):
+            open_set_v2(benv2)
+    inner = entries_of(whole, benv2)[0]
+    benv2.write_bytes(whole[: inner.offset + 200] + bytes(inner.length - 200) + whole[inner.offset + inner.length :])
+    with pytest.raises(CorruptFile, match="no readable table"):
+        open_set_v2(benv2).sample("sample_0")
+
+
+def entries_of(content: bytes, path: Path) -> list:
+    path.write_bytes(content)
+    return entries(path)
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "split", "why"),
+    [
+        (np.zeros((12, 6, 6), np.int16), ["Sea"], "train", r"labelled \['Sea'\], which is no class of benv2"),
+        (np.zeros((12, 5, 6), np.int16), ["Pastures"], "train", r"image of sample_1 is \(12, 5, 6\), not \(12, 6, 6\)"),
+        (np.zeros((11, 6, 6), np.int16), ["Pastures"], "train", r"image of sample_1 is \(11, 6, 6\)"),
+        (np.zeros((12, 6, 6), np.int16), ["Pastures"], "dev", r"sample_1 is in no split \(dev\)"),
+    ],
+)
+def test_a_wrong_sample_is_told(tmp_path, image, label, split, why):
+    good = samples("benv2")["train"][0]
+    path = write_set_v2(tmp_path, "benv2", {"train": [good], split if split != "train" else "test": [(image, label)]})[
+        0
+    ]
+    with pytest.raises(DatasetError, match=why):
+        open_set_v2(path).sample("sample_1")
+
+
+def test_a_sample_named_twice_would_leak(tmp_path):
+    inner = tortilla([(geotiff(np.zeros((12, 6, 6), np.int16)), {"tortilla:id": "s2"})])
+    rows = [(inner, {"tortilla:id": "a", "tortilla:data_split": split}) for split in ("train", "test")]
+    (tmp_path / "geobench_benv2.tortilla").write_bytes(tortilla(rows))
+    with pytest.raises(CorruptFile, match="names a twice"):
+        open_set_v2(tmp_path)
+
+
+def test_the_simulated_earth_fills_a_set(tmp_path):
+    opened = open_set_v2(simulated_set_v2(tmp_path, "cloudsen12", (1, 1, 1)))
+    nir, red = (opened.sample("sample_0").values[opened.bands.index(b)] for b in ("B8", "B4"))
+    assert 0 < np.median(nir) < 10000
+    assert (nir != red).any()
