@@ -35,7 +35,8 @@ def family_of(protocol: str) -> str:
     """A protocol's name without its way of reading: rows of one family stand on one line."""
     for words in READ_OUTS:
         if words in protocol and not words.startswith(("knn", "lbfgs", "retrieval")):
-            return " ".join(protocol.replace(words, "").split()).strip(" ,") or words
+            parts = [part.strip() for part in protocol.replace(words, "").split(",")]
+            return ", ".join(part for part in parts if part) or words
     return protocol
 
 
@@ -69,7 +70,7 @@ def _paper_table(source: str, columns: Sequence[Column], ours: Sequence[Summary]
         "what differs stands below.",
         ("", "protocol", "statistics", *(f"{c.task.split(',')[0]} {SHORT[c.read_out]}, {c.metric}" for c in columns)),
         rows,
-        [f"Printed: {about.where}. {about.protocol}.", f"{about.differs}.", *_notes(ours, cards)],
+        [f"Printed: {about.where}. {about.protocol}.", f"What differs: {about.differs}.", *_notes(ours, cards)],
     )
 
 

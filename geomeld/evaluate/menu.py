@@ -9,6 +9,7 @@ from geomeld.dataset import Dataset
 from geomeld.evaluate.encoder import Encoder
 from geomeld.evaluate.geobench import SETS, open_set
 from geomeld.evaluate.geobench.reader import Fill
+from geomeld.evaluate.geobench_v2 import open_set_v2, sets_in
 from geomeld.evaluate.task import Task
 from geomeld.evaluate.tasks import simulated_tasks
 from geomeld.evaluate.tasks.places import input_layer
@@ -20,7 +21,8 @@ Opener = Callable[[Encoder], Task]
 
 
 def geobench_tasks(folder: Path, partition: str = "default", neighbours: bool = False) -> dict[str, Opener]:
-    """Every set of GEO-Bench v1.0 in `folder`: the benchmark's, that of one version of it, or that of one set.
+    """Every set of GEO-Bench in `folder`: the benchmark's, that of one version of it, or that of one set; of version 2
+    the sets that are read, from their tortilla files.
 
     `neighbours`: a band that a set lacks is replaced as MMEarth's evaluation does, where it does; otherwise it is
     masked for encoders that know of missing bands, and refused to others. Raises UsageError where there is no set.
@@ -29,13 +31,19 @@ def geobench_tasks(folder: Path, partition: str = "default", neighbours: bool = 
         paths = [folder]
     else:
         paths = sorted(p for pattern in ("m-*", "*_v1.0/m-*") for p in folder.glob(pattern) if p.name in SETS)
-    if not paths:
+    second = sets_in(folder)
+    if not paths and not second:
         others = sorted(p.parent.name for p in folder.glob("*_v*/m-*"))
         hint = f"it holds sets of {others[0]}, and this reads version 1.0; fetch" if others else "fetch"
         raise UsageError(
             f"{folder} holds no set of GEO-Bench v1.0: {hint} one with `geomeld geobench fetch m-so2sat --out DIR`."
         )
-    return {path.name: _opener(path, partition, neighbours) for path in paths}
+    openers = {path.name: _opener(path, partition, neighbours) for path in paths}
+    return openers | {name: partial(_opened_v2, path) for name, path in second.items()}
+
+
+def _opened_v2(path: Path, encoder: Encoder) -> Task:
+    return open_set_v2(path, encoder.bands, fill="mask" if encoder.masks_bands else "refuse")
 
 
 def _opener(path: Path, partition: str, neighbours: bool) -> Opener:

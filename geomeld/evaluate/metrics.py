@@ -109,8 +109,8 @@ def precisions(
     """mAP and "AP/CLASS" (draws,) of scores (n, classes) where image i counts `weights` (draws, n) times; without
     weights, (), each once. Scores that tie are ranked together; NaN for classes without a positive."""
     once = weights is None
-    weights = np.ones((1, len(truth)), np.int64) if weights is None else weights
-    found = np.stack([_class_precision(s, t, weights) for s, t in zip(predicted.T, truth.T, strict=True)], axis=-1)
+    counted = np.ones((len(truth), 1), np.uint16) if weights is None else weights.T.astype(np.uint16, order="C")
+    found = np.stack([_class_precision(s, t, counted) for s, t in zip(predicted.T, truth.T, strict=True)], axis=-1)
     mean = _mean(found)
     if once:
         found, mean = found[0], mean[0]
@@ -172,26 +172,33 @@ def _mean(values: NDArray) -> NDArray[np.float64]:
     return _share(np.where(there, values, 0).sum(-1), there.sum(-1))
 
 
-def _class_precision(scores: NDArray, truth: NDArray, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+def _class_precision(scores: NDArray, truth: NDArray, counted: NDArray[np.uint16]) -> NDArray[np.float64]:
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     last = np.append(ranked[1:] != ranked[:-1], True)
-    return _weighted_precision(order, last, truth[order].astype(np.bool_), np.ascontiguousarray(weights))
+    return _weighted_precision(order, last, truth[order].astype(np.bool_), counted)
 
 
 @njit(cache=True, nogil=True)
-def _weighted_precision(order: NDArray, last: NDArray, positive: NDArray, weights: NDArray) -> NDArray[np.float64]:
-    """Sum over thresholds of precision x gain in recall; `last` marks the last image of those that tie."""
-    found = np.empty(len(weights))
-    for draw in range(len(weights)):
-        hits, seen, area, before = 0, 0, 0.0, 0
-        for i in range(len(order)):
-            weight = weights[draw, order[i]]
-            seen += weight
-            if positive[i]:
-                hits += weight
-            if last[i] and hits > before:
-                area += (hits - before) * hits / seen
-                before = hits
-        found[draw] = area / hits if hits else np.nan
-    return found
+def _weighted_precision(order: NDArray, last: NDArray, positive: NDArray, counted: NDArray) -> NDArray[np.float64]:
+    """Sum over thresholds of precision x gain in recall, (draws,); `counted` (n, draws) says how often an image counts,
+    and `last` marks the last of those that tie."""
+    draws = counted.shape[1]
+    hits, seen, before = np.zeros(draws), np.zeros(draws), np.zeros(draws)
+    area = np.zeros(draws)
+    gained = False
+    for i in range(len(order)):
+        # All draws side by side: these loops are done many at a time by the processor.
+        row = counted[order[i]]
+        for draw in range(draws):
+            seen[draw] += row[draw]
+        if positive[i]:
+            gained = True
+            for draw in range(draws):
+                hits[draw] += row[draw]
+        if last[i] and gained:
+            gained = False
+            for draw in range(draws):
+                area[draw] += (hits[draw] - before[draw]) * hits[draw] / max(seen[draw], 1.0)
+                before[draw] = hits[draw]
+    return np.where(hits > 0, area / np.maximum(hits, 1.0), np.nan)

@@ -49,14 +49,13 @@ SOURCES: Mapping[str, Source] = {
         "GeoMeld paper, table 2",
         "arXiv 2604.10591, section 5.2",
         "50 epochs (U-Net: 100), 'following MMEarth'; one run, no interval; learning rate, batch, selection unsaid",
-        "GeoMeld-FM there was trained on 2.5 million tiles. The MMEarth row is MMEarth's own, of 100 and 200 epochs. "
-        "So2Sat is likely wrongly scaled there: MMEarth's code divides its statistics by 10,000 once too often",
+        "the MMEarth row is of 100 and 200 epochs; So2Sat's statistics are likely divided by 10,000 once too often",
     ),
     "table 3": Source(
         "GeoMeld paper, table 3",
         "arXiv 2604.10591, section 5.3",
         "linear probe of 50 epochs, U-Net of 100, Recall@5; one run each, no interval",
-        "The size of the gallery and the counting of equal captions are not said; Recall@5 means little without",
+        "the size of the gallery and the counting of equal captions are not said; Recall@5 means little without",
     ),
     "TerraFM kNN": Source(
         "TerraFM, k-NN classification",

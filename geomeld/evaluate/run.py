@@ -18,9 +18,12 @@ from geomeld.evaluate.protocols import PROTOCOLS, Protocol
 from geomeld.evaluate.report import write_report
 from geomeld.evaluate.results import LeftOut, Results
 from geomeld.evaluate.score import Score, write_scores
+from geomeld.evaluate.text_answers import told_by_text
 from geomeld.evaluate.tiles import split_of
 from geomeld.loader import Split
 
+ZERO_SHOT = "zero-shot"
+"""A protocol for checkpoints that read text: the class whose description is nearest."""
 FROZEN = ("knn", "lbfgs probe", "segmentation probe")
 """Protocols where none is named: minutes, not days; "frozen" means them too."""
 
@@ -68,12 +71,16 @@ def evaluate(request: Request, out: Path) -> list[Score]:
         remove_partials(out)
         if request.dataset is not None:
             left_out += _on_tiles(request, encoders, request.dataset, results)
-        if menu:
+        if menu and asked.protocols:
             left_out += run_tasks(asked, results)
+        if ZERO_SHOT in request.protocols:
+            left_out += told_by_text(encoders, menu, results)
         results.leave_out(left_out)
         for each in left_out:
             print(f"left out: {each}", file=sys.stderr)
         scores = results.scores()
+        if not scores:
+            raise UsageError("Nothing that is asked for fits together.\n  " + "\n  ".join(map(str, left_out)))
         write_scores(out, scores)
         write_report(results)
     return scores
@@ -105,9 +112,10 @@ def protocols_of(request: Request) -> list[Protocol]:
 
     Raises UsageError for a name that none has or begins with, and for epochs where no protocol has any.
     """
-    wanted = {name for word in request.protocols or FROZEN for name in named_so(word)}
+    words = [word for word in request.protocols or FROZEN if word != ZERO_SHOT]
+    wanted = {name for word in words for name in named_so(word)}
     found = [protocol for name, protocol in PROTOCOLS.items() if name in wanted]
-    if request.epochs is None:
+    if request.epochs is None or not found:
         return found
     lasting = [_lasting(protocol, request.epochs) for protocol in found]
     if all(a is None for a in lasting):

@@ -77,8 +77,8 @@ def write_set_v2(
 def simulated_set_v2(
     root: Path, name: str, counts: tuple[int, int, int] = (4, 2, 2), size: int = 32, seed: int = 0
 ) -> Path:
-    """A set in the form of a benchmark set with the simulated Earth's pixels: Sentinel-2 as it was seen, labels from the
-    WorldCover of the place. A pure function of its arguments."""
+    """A set in the form of a benchmark set with the simulated Earth's pixels: Sentinel-2 as it was seen, labels from
+    the WorldCover of the place. A pure function of its arguments."""
     record, made = SETS_V2[name], []
     for lon, lat, _ in stratified_places(seed, sum(counts)):
         optical, cover = simulated_pixels(seed, lon, lat, size)

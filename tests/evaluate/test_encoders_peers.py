@@ -77,6 +77,8 @@ def test_timm_makes_its_first_layer_fit_other_bands(tmp_path):
     with torch.no_grad():
         torch.testing.assert_close(twelve.pooled(images), fitted(images))
     assert twelve.mean == ()
+    assert open_encoder(f"{spec}:S2").identity == twelve.identity
+    assert open_encoder(f"{spec}:B8,B4").bands == ("B8", "B4")
     assert twelve.identity != open_encoder(spec, SENTINEL2_BANDS[::-1]).identity
 
 

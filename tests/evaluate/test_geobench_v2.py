@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from geomeld.core.errors import CorruptFile, DatasetError, UsageError
+from geomeld.evaluate.encoders import open_encoder
 from geomeld.evaluate.geobench_v2 import SETS_V2, open_set_v2
 from geomeld.evaluate.geobench_v2.tortilla import entries
+from geomeld.evaluate.menu import geobench_tasks
 from geomeld.evaluate.task import TaskKind
 from geomeld.testing.geobench_v2 import geotiff, simulated_set_v2, tortilla, write_set_v2
 
@@ -151,8 +153,15 @@ def test_a_sample_named_twice_would_leak(tmp_path):
         open_set_v2(tmp_path)
 
 
-def test_the_simulated_earth_fills_a_set(tmp_path):
-    opened = open_set_v2(simulated_set_v2(tmp_path, "cloudsen12", (1, 1, 1)))
+def test_the_simulated_earth_fills_a_set_that_the_menu_finds(tmp_path):
+    path = simulated_set_v2(tmp_path / "cloudsen12", "cloudsen12", (1, 1, 1))
+    opened = open_set_v2(path)
+    for folder in (tmp_path, path.parent, path):
+        menu = geobench_tasks(folder)
+        assert list(menu) == ["cloudsen12"]
+        task = menu["cloudsen12"](open_encoder("random:atto", ("B4", "B8", "B10")))
+        np.testing.assert_array_equal(task.sample("sample_0").values[:2], opened.sample("sample_0").values[[3, 7]])
+        assert task.sample("sample_0").valid.tolist() == [True, True, False]
     nir, red = (opened.sample("sample_0").values[opened.bands.index(b)] for b in ("B8", "B4"))
     assert 0 < np.median(nir) < 10000
     assert (nir != red).any()

@@ -1,5 +1,6 @@
 """Encoders: ours and peers' by one spelling, each behind the adapter that every protocol runs on."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from geomeld.evaluate.encoders.starts import imagenet_encoder, random_encoder
 from geomeld.evaluate.encoders.terratorch_backbones import terratorch_encoder
 from geomeld.evaluate.encoders.timm_models import timm_encoder
 from geomeld.evaluate.encoders.torchgeo_weights import torchgeo_encoder
+from geomeld.modalities import SENTINEL2_BANDS
 
 Bands = Sequence[str] | None
 
@@ -28,12 +30,17 @@ EXAMPLES = (
 )
 
 
+BANDS = re.compile(r"(.+):(S2|B\d+A?(?:,B\d+A?)*)")
+"""NAME:B4,B3,B2, or NAME:S2 for all bands that this project knows of Sentinel-2."""
+
+
 def open_encoder(spec: str, bands: Bands = None) -> Encoder:
     """The encoder that `spec` names, in evaluation mode, on the CPU.
 
     `spec`: the folder of a checkpoint, or one of "random:SIZE", "imagenet:SIZE", "imagenet:FILE", "timm:NAME",
     "timm:NAME@FILE", "torchgeo:WEIGHTS" and "terratorch:NAME". `bands`: what it is fed, by this project's names, for
-    encoders that leave a choice; None takes their own.
+    encoders that leave a choice; None takes those that `spec` ends with (":B4,B3,B2", or ":S2" for all twelve of
+    Sentinel-2), else its own.
 
     Raises UsageError for a name that is none, bands that do not fit and a package that is not installed, and
     CheckpointError for weights that are damaged or cannot be had; each says what to do.
@@ -45,7 +52,10 @@ def open_encoder(spec: str, bands: Bands = None) -> Encoder:
         raise UsageError(f"{spec!r} is no folder, and there is no kind of encoder {kind!r}; there are {EXAMPLES}.")
     if not rest:
         raise UsageError(f"{spec!r} names no encoder; write for example {EXAMPLES}.")
-    return KINDS[kind](rest, bands)
+    named = BANDS.fullmatch(rest)
+    if named and bands is None:
+        bands = SENTINEL2_BANDS if named[2] == "S2" else tuple(named[2].split(","))
+    return KINDS[kind](named[1] if named else rest, bands)
 
 
 __all__ = ["KINDS", "open_encoder"]

@@ -139,8 +139,8 @@ def terratorch_encoder(name: str, bands: Sequence[str] | None = None) -> TerraTo
     known = next((f for prefix, f in FAMILIES.items() if name.removeprefix("terratorch_").startswith(prefix)), None)
     if known is None and bands is None:
         raise UsageError(
-            f"Nobody says which bands {name} takes; name them in its order, for example bands B4, B3, B2. They are "
-            f"known of {', '.join(FAMILIES)}."
+            f"Nobody says which bands {name} takes; name them in its order, e.g. terratorch:{name}:B4,B3,B2. They "
+            f"are known of {', '.join(FAMILIES)}."
         )
     if known is not None and bands is not None and tuple(bands) != known.bands:
         raise UsageError(f"{name} takes {', '.join(known.bands)}, in this order, and no others. Leave the bands out.")

@@ -180,6 +180,14 @@ def open_set_v2(path: str | Path, bands: Sequence[str] | None = None, *, fill: F
     return GeoBenchV2(record, chosen, {split: tuple(ids) for split, ids in names.items()}, found)
 
 
+def sets_in(folder: Path) -> dict[str, Path]:
+    """Name -> file, one part of several, of every set that lies in a folder or in one inside it; or of one file."""
+    if folder.is_file():
+        return {_set_of(folder): folder} if _set_of(folder) in SETS_V2 else {}
+    found = (f for pattern in ("*.tortilla", "*/*.tortilla") for f in sorted(folder.glob(pattern)))
+    return {_set_of(f): f for f in found if _set_of(f) in SETS_V2}
+
+
 def _files(path: Path) -> list[Path]:
     """The tortilla that is meant, or all of its parts."""
     if path.is_dir():
