@@ -49,8 +49,11 @@ def test_gradients_reach_every_stage_and_the_stem_once_it_is_thawed():
 @pytest.mark.parametrize(("widths", "strides"), [((48,) * 4, (16,) * 4), ((4, 8), (1, 2)), ((16,), (8,))])
 def test_any_pyramid_will_do(widths, strides):
     unet = UNet(3, widths, strides, 2)
-    maps = [torch.randn(1, w, 32 // s, 32 // s) for w, s in zip(widths, strides, strict=True)]
-    assert unet(torch.randn(1, 3, 32, 32), maps).shape == (1, 2, 32, 32)
+    maps = [torch.randn(1, w, 32 // s, 32 // s, requires_grad=True) for w, s in zip(widths, strides, strict=True)]
+    scores = unet(images := torch.randn(1, 3, 32, 32, requires_grad=True), maps)
+    assert scores.shape == (1, 2, 32, 32)
+    scores.square().sum().backward()
+    assert all(given.grad.abs().max() > 0 for given in (images, *maps)), "every map has a way of its own to the scores"
     # Hundreds of channels at full resolution would cost more than the encoder.
     assert unet.up.conv.in_channels <= max(2 * widths[0] // max(1, strides[0] // 4), 8)
 
