@@ -51,7 +51,9 @@ def paper_tables(found: Sequence[Summary], cards: Cards, names: Names) -> list[T
 
 
 def _paper_table(source: str, columns: Sequence[Column], ours: Sequence[Summary], cards: Cards, names: Names) -> Table:
-    printed = {model: {} for column in columns for model in (p.model for p in published(column, source))}
+    printed: dict[str, dict[Column, str]] = {
+        model: {} for column in columns for model in (p.model for p in published(column, source))
+    }
     for column in columns:
         for each in published(column, source):
             printed[each.model][column] = percent(each.value)
@@ -59,9 +61,8 @@ def _paper_table(source: str, columns: Sequence[Column], ours: Sequence[Summary]
     lines: dict[tuple[str, str, str], dict[Column, str]] = {}
     for s in ours:
         key = (names[s.checkpoint], family_of(s.protocol), s.scale)
-        column = column_of(s)
-        assert column is not None
-        lines.setdefault(key, {})[column] = cell(s) + star(s, cards)
+        if (stands_in := column_of(s)) is not None:
+            lines.setdefault(key, {})[stands_in] = cell(s) + star(s, cards)
     rows += [[who, how, scale, *(cells.get(c, "") for c in columns)] for (who, how, scale), cells in lines.items()]
     about = SOURCES[source]
     return Table(

@@ -166,9 +166,10 @@ def outcome_scores(task: Task, outcome: Outcome) -> list[Score]:
     found = scores_of(task, outcome)
     bounds = intervals(task, outcome)
     floor = {main_metric(task.kind): best_constant(task.kind, outcome.truth)}
+    low, high = ({m: bounds[m][side] if m in bounds else None for m in found} for side in (0, 1))
     return [
         Score(
-            outcome.task, outcome.protocol, metric, value, *bounds.get(metric, (None, None)), outcome.seed,
+            outcome.task, outcome.protocol, metric, value, low[metric], high[metric], outcome.seed,
             len(outcome.truth), outcome.encoder, outcome.identity, outcome.data, outcome.scale,
             floor.get(metric), FLOOR if metric in floor else "", code(),
         )

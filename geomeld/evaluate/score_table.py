@@ -13,7 +13,7 @@ def score_lines(scores: Sequence[Score], encoders: Mapping[str, Described]) -> l
     found = [s for s in summaries(scores) if "/" not in s.metric]
     rows = [[names[s.checkpoint], s.protocol, s.scale, s.metric, cell(s), _beside(s), f"n = {s.n:,}"] for s in found]
     widths = [max((len(row[i]) for row in rows), default=0) for i in range(7)]
-    lines = []
+    lines: list[str] = []
     for task in dict.fromkeys(s.task for s in found):
         lines += [task] if not lines else ["", task]
         lines += [

@@ -144,7 +144,7 @@ def _answer(kind: TaskKind, scores: np.ndarray, classes: Sequence[str]) -> str:
 def _named(label: np.ndarray, classes: Sequence[str]) -> str:
     if np.ndim(label) == 0:
         return classes[int(label)]
-    return ", ".join(classes[i] for i in np.flatnonzero(label)) or "none"
+    return ", ".join(classes[i] for i in np.flatnonzero(label).tolist()) or "none"
 
 
 def _curves(outcomes: Sequence[Outcome], names: Names) -> dict[str, Sequence[Mapping[str, float]]]:

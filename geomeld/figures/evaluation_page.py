@@ -14,6 +14,7 @@ from geomeld.figures.pictures import RGB
 from geomeld.figures.predictions import Curve, class_bars, class_maps, confusion_matrices, learning_curves
 
 Row = Sequence[Any]
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,13 @@ def write_evaluation_page(view: EvaluationView, out: Path) -> Path:
 
 def _table(page: Page, shown: Table) -> None:
     page.section(shown.title, escape(shown.text))
-    page.table(shown.header, shown.rows)
+    page.table(shown.header, [_unbroken(row) for row in shown.rows])
     _notes(page, shown.notes)
+
+
+def _unbroken(row: Row) -> list[Any]:
+    """A number stays on one line with its interval."""
+    return [c.replace(" ", NO_BREAK) if isinstance(c, str) and "]" in c and " [" in c else c for c in row]
 
 
 def _notes(page: Page, notes: Sequence[str]) -> None:
@@ -115,7 +121,7 @@ def _notes(page: Page, notes: Sequence[str]) -> None:
 
 def _task(page: Page, task: TaskView) -> None:
     page.section(task.name, escape(task.scores.text))
-    page.table(task.scores.header, task.scores.rows)
+    page.table(task.scores.header, [_unbroken(row) for row in task.scores.rows])
     _notes(page, [*task.scores.notes, *task.notes])
     page.add(f"<details><summary>The set</summary>{definitions(task.facts)}</details>")
     if task.per_class:

@@ -96,7 +96,7 @@ def learning_curves(curves: Mapping[str, Curve], metric: str) -> Figure:
 def class_palette(count: int) -> NDArray[np.float64]:
     """(count, 3) colours of classes, told apart as well as that many can be."""
     if count <= 20:
-        return np.array(colormaps["tab20"].colors[:count])
+        return colormaps["tab20"](np.arange(count))[:, :3]
     return colormaps["gist_rainbow"](np.linspace(0, 1, count))[:, :3]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from geomeld.core.errors import CorruptFile
-from geomeld.evaluate.beside import column_of, other_models, paper_tables
+from geomeld.evaluate.beside import column_of, family_of, other_models, paper_tables
 from geomeld.evaluate.card import Card
 from geomeld.evaluate.floor import best_constant
 from geomeld.evaluate.jobs import outcome_scores
@@ -91,6 +91,7 @@ def test_encoders_of_one_title_are_told_apart() -> None:
 def test_our_rows_stand_below_the_papers_and_other_sets_are_marked() -> None:
     names = {"aaaaaaaaaaaa": "ours"}
     found = summaries([score(), score(protocol="paper fine-tuning", value=0.7)])
+    assert family_of("paper linear probe, 2 epochs") == "paper, 2 epochs"
     (two, three) = paper_tables(found, {"d" * 12: card()}, names)
     assert [row[0] for row in two.rows] == ["ImageNet", "MMEarth (MP-MAE)", "GeoMeld-S2", "GeoMeld-FM (full)", "ours"]
     assert two.rows[-1] == ["ours", "paper", "own", "", "", "70.0 [40.0, 60.0]", "50.0 [40.0, 60.0]", "", ""]
@@ -157,7 +158,7 @@ def test_the_page_shows_every_kind_of_task_offline_with_data_escaped(results: Re
     assert "it has &lt;i&gt;no&lt;/i&gt; bands" in page
     assert "<b>MULTI" not in page
     assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", page)
-    assert "100.0 [100.0, 100.0]" in page  # a segmentation that equals the truth
+    assert "100.0 [100.0, 100.0]".replace(" ", "\N{NO-BREAK SPACE}") in page  # a segmentation that equals the truth
     assert write_report(results).read_text() == page
 
 
