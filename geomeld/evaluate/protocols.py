@@ -70,9 +70,10 @@ class Protocol(ABC):
     def check(self, task: Task) -> None:
         """Raises UsageError for a task that it is not for."""
         if task.kind not in self.kinds:
+            variants = ", "  # stands in the names of those that differ from another in a detail
+            others = [repr(name) for name in fitting(task.kind) if variants not in name]
             raise UsageError(
-                f"{self.name!r} is not for {task.name}, which has {task.kind.value}; there are "
-                f"{', '.join(map(repr, fitting(task.kind)))}."
+                f"{self.name!r} is not for {task.name}, which has {task.kind.value}; there are {', '.join(others)}."
             )
 
 
