@@ -155,34 +155,38 @@ def _retrieval(
         with atomic(path) as file:
             np.savez_compressed(file, **hits)  # type: ignore[arg-type]
     found: dict[Column, Measured] = {}
-    for way, each in hits.items():
-        column = Column(way, "retrieval, any of the same sentence", f"R@{WITHIN}", len(each))
+    scores = []
+    for way in (w for w in WAYS if w in hits):
+        each, chance = hits[way], float(hits[f"{way}, chance"])
+        protocol = f"retrieval, any of the same sentence right, chance {100 * chance:.1f} %"
+        column = Column(way, protocol, f"R@{WITHIN}", len(each))
         rng = generator(0, f"bootstrap/{data}", f"retrieval {len(each)}")
         drawn = rng.integers(0, len(each), (DRAWS, len(each)), dtype=np.int32)
         found[column] = Measured(float(each.mean()), each[drawn].mean(axis=1))
-    scores = [_score(contender, column, measured, data) for column, measured in found.items()]
+        scores.append(_score(contender, column, found[column], data, chance))
     keep_part(path.with_suffix(ENDING), scores)
     return found
 
 
-def _score(contender: Contender, column: Column, measured: Measured, data: str) -> Score:
+def _score(contender: Contender, column: Column, measured: Measured, data: str, chance: float) -> Score:
     low, high = (float(v) for v in np.percentile(measured.draws, (2.5, 97.5)))
     return Score(
         column.task, column.protocol, column.metric, measured.value, low, high, contender.seed, column.n,
-        contender.title, contender.encoder.identity, data, commit=code(),
+        contender.title, contender.encoder.identity, data, baseline=chance, baseline_name="chance", commit=code(),
     )  # fmt: skip
 
 
 def _kept_hits(path: Path) -> dict[str, NDArray[np.float64]]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
-            return {way: held[way] for way in WAYS if way in held.files}
+            return {name: held[name] for name in held.files}
     except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise CorruptFile(f"{path} holds no ranks of retrieval ({error}); remove it and run again.") from None
 
 
 def _hits(contender: Contender, dataset: Dataset, held_out: Sequence[int]) -> dict[str, NDArray[np.float64]]:
-    """(queries,) chance that a right answer is among the first WITHIN, both ways."""
+    """(queries,) whether a right answer is among the first WITHIN, 0..1 where scores tie, both ways; and what a random
+    order would reach, without shape."""
     assert contender.checkpoint is not None
     model = load_model(contender.checkpoint)
     new = features(model, dataset, held_out, progress=False)
@@ -192,4 +196,6 @@ def _hits(contender: Contender, dataset: Dataset, held_out: Sequence[int]) -> di
     if pairs is None:
         return {}
     ranks = rank_pairs(pairs.images, pairs.texts, pairs.group)
-    return dict(zip(WAYS, (ranks.a_to_group.hits(WITHIN), ranks.b_to_group.hits(WITHIN)), strict=True))
+    both = dict(zip(WAYS, (ranks.a_to_group, ranks.b_to_group), strict=True))
+    chances = {f"{way}, chance": np.array(each.chance(WITHIN)) for way, each in both.items()}
+    return {way: each.hits(WITHIN) for way, each in both.items()} | chances

@@ -74,7 +74,7 @@ def bars(rows: Sequence[str], columns: Sequence[Bars]) -> Figure:
             axes.plot([100 * low, 100 * high], [y, y], color="#222222", linewidth=1.4)
             axes.plot(100 * np.asarray(values), np.full(len(values), y), "o", color="#c0504d", markersize=3.5)
         axes.set_yticks(range(len(rows)), rows if n % across == 0 else [""] * len(rows))
-        axes.invert_yaxis()
+        axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_title(f"{column.title}: {column.metric}", fontsize=9)
         axes.set_xlabel("%")
         axes.spines[["top", "right"]].set_visible(False)
