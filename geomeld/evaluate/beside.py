@@ -71,7 +71,7 @@ def _paper_table(source: str, columns: Sequence[Column], ours: Sequence[Summary]
         "what differs stands below.",
         ("", "protocol", "statistics", *(f"{c.task.split(',')[0]} {SHORT[c.read_out]}, {c.metric}" for c in columns)),
         rows,
-        [f"Printed: {about.where}. {about.protocol}.", f"What differs: {about.differs}.", *_notes(ours, cards)],
+        [f"Printed: {about.where}. {about.protocol}.", f"What differs: {about.differs}.", *notes_on(ours, cards)],
     )
 
 
@@ -103,7 +103,7 @@ def other_models(found: Sequence[Summary], cards: Cards, names: Names) -> list[T
                 f"{column.metric} in percent, ours with intervals. No protocol is quite ours: see the last column.",
                 ("", column.metric, "where", "what differs"),
                 [*(row for _, row in ranked), *last],
-                [*(f"{source.title}: {source.where}. {source.protocol}." for source in where), *_notes(ours, cards)],
+                [*(f"{source.title}: {source.where}. {source.protocol}." for source in where), *notes_on(ours, cards)],
             )
         )
     return tables
@@ -115,7 +115,7 @@ def star(summary: Summary, cards: Cards) -> str:
     return NOT_AS_PUBLISHED if card is not None and not card.as_published else ""
 
 
-def _notes(ours: Sequence[Summary], cards: Cards) -> list[str]:
+def notes_on(ours: Sequence[Summary], cards: Cards) -> list[str]:
     """What must be said of ours: sets that are not as published, and galleries."""
     used = {s.data: cards[s.data] for s in ours if s.data in cards}
     notes = [

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from geomeld.evaluate.beside import star
+from geomeld.evaluate.beside import notes_on, star
 from geomeld.evaluate.card import Card
 from geomeld.evaluate.metrics import class_labels, confusion, main_metric
 from geomeld.evaluate.outcome import Outcome
@@ -100,6 +100,7 @@ def _table(card: Card, names: Names, found: Sequence[Summary], cards: Mapping[st
         cells = [percent(floor.baseline) if m == floor.metric else "" for m in metrics]
         lines.append([floor.baseline_name, "", "", *cells, "", floor.n])
     abouts = [f"{n}: {p.about}." for n, p in PROTOCOLS.items() if any(s.protocol.startswith(n) for s in found)]
+    abouts += notes_on(found, cards)
     return Table(
         card.name, "Percent, with 95 % intervals.",
         ("", "protocol", "statistics", *metrics, "seeds", "test images"), lines, abouts,

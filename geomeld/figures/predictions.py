@@ -38,7 +38,7 @@ def class_bars(by_encoder: Mapping[str, Mapping[str, float]], metric: str) -> Fi
 def confusion_matrices(matrices: Mapping[str, NDArray[np.int64]], classes: Sequence[str]) -> Figure:
     """One square per encoder: shares of each true class (row) by the class it was given (column)."""
     side = min(5.2, 2.2 + 0.1 * len(classes))
-    figure = Figure(figsize=(side * len(matrices) + 1.2, side + 0.6), dpi=110, layout="constrained")
+    figure = Figure(figsize=(side * len(matrices) + 1.2, side + 1.2), dpi=110, layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(matrices), sharey=True))
     for axis, (encoder, matrix) in zip(axes, matrices.items(), strict=True):
         whole = matrix.sum(axis=1, keepdims=True)
