@@ -92,7 +92,7 @@ def described(spec: str, encoder: Encoder) -> Described:
 
 def plan(asked: Asked) -> tuple[list[Job], list[LeftOut]]:
     """(what is to be done, what does not fit), task by task and encoder by encoder, so that features that are made are
-    used at once."""
+    used at once. Protocols for another kind of task are worth a word only where none is for this kind."""
     jobs: dict[tuple[str, str, str, str, int], Job] = {}
     left_out = []
     for name, opener in asked.tasks.items():
@@ -104,7 +104,8 @@ def plan(asked: Asked) -> tuple[list[Job], list[LeftOut]]:
             except UsageError as error:
                 left_out.append(LeftOut(encoder.title, name, "all", "all", str(error)))
                 continue
-            for protocol in asked.protocols:
+            fitting = [protocol for protocol in asked.protocols if task.kind in protocol.kinds]
+            for protocol in fitting or asked.protocols:
                 for scale in dict.fromkeys(protocol.statistics_used(scale) for scale in asked.scales):
                     try:
                         protocol.check(task)

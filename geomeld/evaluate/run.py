@@ -110,8 +110,11 @@ def _held_out(encoders: Sequence[str]) -> Split:
 def protocols_of(request: Request) -> list[Protocol]:
     """The protocols that are asked for, in the order of the table, in another number of epochs where they have any.
 
-    Raises UsageError for a name that none has or begins with, and for epochs where no protocol has any.
+    Raises UsageError for a name that none has or begins with, for less than one epoch, and for epochs where no protocol
+    has any.
     """
+    if request.epochs is not None and request.epochs < 1:
+        raise UsageError(f"--epochs is {request.epochs}; give at least 1.")
     words = [word for word in request.protocols or FROZEN if word != ZERO_SHOT]
     wanted = {name for word in words for name in named_so(word)}
     found = [protocol for name, protocol in PROTOCOLS.items() if name in wanted]

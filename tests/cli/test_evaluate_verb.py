@@ -205,6 +205,7 @@ def test_a_damaged_set_is_named_with_its_remedy(tmp_path, capsys, damage, code, 
         (("random:atto", "--geobench", "{bench}", "--partition", "0.3x"), 2, "it has 0.50x, default"),
         (("random:atto", "--geobench", "{bench}", "--scale", "pretraining"), 2, "use the task's own"),
         (("random:atto", "--geobench", "{bench}", "--seeds", "0"), 2, "--seeds is 0"),
+        (("random:atto", "--geobench", "{bench}", "--protocols", "U-Net", "--epochs", "0"), 2, "--epochs is 0"),
         (("random:atto", "--geobench", "{bench}", "--device", "abacus"), 2, "auto, cpu or cuda"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
@@ -227,6 +228,16 @@ def test_an_encoder_whose_bands_a_set_lacks_is_left_out_with_the_reason(bench, t
     assert (code, "left out: random atto on m-forestnet" in err) == (0, True)
     assert "m-so2sat" in said
     assert "m-forestnet has no band" in (tmp_path / "o" / "evaluation.html").read_text()
+
+
+def test_protocols_for_another_kind_of_task_are_told_of_only_where_none_is_for_this_kind(
+    bench, tmp_path, capsys
+) -> None:
+    words = ("evaluate", "random:atto", "--geobench", bench, "--scale", "both", "--out", tmp_path)
+    code, _, err = run(capsys, *words)
+    assert (code, "is not for m-so2sat" in err) == (0, False), err
+    code, _, err = run(capsys, *words, "--protocols", "U-Net")
+    assert (code, "'paper U-Net' is not for m-so2sat" in err) == (2, True), err
 
 
 def test_damaged_results_are_named(bench, tmp_path, capsys) -> None:
