@@ -65,6 +65,8 @@ def main(argv: list[str]) -> int:
         raise UsageError(
             f"There is no folder {options.geobench}. Fetch a set with `geomeld geobench fetch m-so2sat --out DIR`."
         )
+    if options.out.exists() and not options.out.is_dir():
+        raise UsageError(f"--out {options.out} is a file; give a folder.")
     try:
         from geomeld.evaluate.report import PAGE
         from geomeld.evaluate.results import Results
@@ -74,7 +76,12 @@ def main(argv: list[str]) -> int:
         raise MissingExtra(
             f"Evaluation needs torch and scikit-learn ({error}); install them with: pip install 'geomeld[evaluate]'"
         ) from None
-    scores = evaluate(_request(options), options.out)
+    try:
+        scores = evaluate(_request(options), options.out)
+    except OSError as error:
+        if error.filename is None and error.errno is not None:  # a full disk names no file
+            raise OSError(error.errno, error.strerror, str(options.out)) from None
+        raise
     if options.json:
         for score in scores:
             print(jsonlib.dumps(asdict(score)))

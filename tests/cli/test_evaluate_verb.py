@@ -1,5 +1,6 @@
 """`geomeld evaluate` on sets of GEO-Bench: rows once, an interrupted run that goes on, and bad input told apart."""
 
+import errno
 import json
 import pickle
 from pathlib import Path
@@ -238,6 +239,20 @@ def test_protocols_for_another_kind_of_task_are_told_of_only_where_none_is_for_t
     assert (code, "is not for m-so2sat" in err) == (0, False), err
     code, _, err = run(capsys, *words, "--protocols", "U-Net")
     assert (code, "'paper U-Net' is not for m-so2sat" in err) == (2, True), err
+
+
+def test_a_full_disk_and_a_file_as_output_are_told_with_the_folder(bench, tmp_path, capsys, monkeypatch) -> None:
+    words = ("evaluate", "random:atto", "--geobench", bench, "--protocols", "knn", "--out")
+    (tmp_path / "note").write_text("hi")
+    code, _, err = run(capsys, *words, tmp_path / "note")
+    assert (code, "is a file; give a folder" in err) == (2, True), err
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(jobs, "keep_part", full)
+    code, _, err = run(capsys, *words, tmp_path / "o")
+    assert (code, "No space left on device" in err, str(tmp_path / "o") in err) == (1, True, True), err
 
 
 def test_damaged_results_are_named(bench, tmp_path, capsys) -> None:
