@@ -86,7 +86,8 @@ def main(argv: list[str]) -> int:
         for score in scores:
             print(jsonlib.dumps(asdict(score)))
     else:
-        print("\n".join(score_lines(scores, Results(options.out).encoders())))
+        results = Results(options.out)
+        print("\n".join(score_lines(scores, results.encoders(), results.cards())))
         print(f"\npage -> {options.out / PAGE}", file=sys.stderr)
     return 0
 

@@ -62,7 +62,7 @@ def _show_scores(path: Path) -> None:
     from geomeld.evaluate.score_table import score_lines
 
     results = Results(path)
-    print("\n".join(score_lines(read_scores(path), results.encoders())))
+    print("\n".join(score_lines(read_scores(path), results.encoders(), results.cards())))
     for each in results.left_out():
         print(f"left out: {each}")
 

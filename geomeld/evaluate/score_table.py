@@ -2,26 +2,38 @@
 
 from collections.abc import Mapping, Sequence
 
+from geomeld.evaluate.card import Card
 from geomeld.evaluate.results import Described
 from geomeld.evaluate.score import Score
 from geomeld.evaluate.summary import Summary, baseline, cell, labels_of, summaries
 
 
-def score_lines(scores: Sequence[Score], encoders: Mapping[str, Described]) -> list[str]:
-    """What is of all classes, seeds together, shares in percent; `encoders` by identity, as far as they are known."""
+def score_lines(
+    scores: Sequence[Score], encoders: Mapping[str, Described], cards: Mapping[str, Card] | None = None
+) -> list[str]:
+    """What is of all classes, seeds together, shares in percent; `encoders` by identity and `cards` by fingerprint, as
+    far as they are known. Partitions of a set stand apart."""
     names = labels_of(encoders, scores)
     found = [s for s in summaries(scores) if "/" not in s.metric]
     rows = [[names[s.checkpoint], s.protocol, s.scale, s.metric, cell(s), _beside(s), f"n = {s.n:,}"] for s in found]
     widths = [max((len(row[i]) for row in rows), default=0) for i in range(7)]
     lines: list[str] = []
-    for task in dict.fromkeys(s.task for s in found):
-        lines += [task] if not lines else ["", task]
+    for task, data in dict.fromkeys((s.task, s.data) for s in found):
+        alone = all(s.data == data for s in found if s.task == task)
+        head = _head(task, data, (cards or {}).get(data), alone)
+        lines += [head] if not lines else ["", head]
         lines += [
             "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
             for row, s in zip(rows, found, strict=True)
-            if s.task == task
+            if (s.task, s.data) == (task, data)
         ]
     return lines
+
+
+def _head(task: str, data: str, card: Card | None, alone: bool) -> str:
+    """A task's name; where it is there on several data, with what tells them apart."""
+    partition = f", partition {card.partition}" if card is not None and card.partition != "default" else ""
+    return f"{task}{partition}" if alone else f"{task}{partition} (data {data})"
 
 
 def _beside(summary: Summary) -> str:

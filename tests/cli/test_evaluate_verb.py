@@ -255,6 +255,14 @@ def test_a_full_disk_and_a_file_as_output_are_told_with_the_folder(bench, tmp_pa
     assert (code, "No space left on device" in err, str(tmp_path / "o") in err) == (1, True, True), err
 
 
+def test_partitions_of_a_set_stand_apart_on_the_terminal(bench, tmp_path, capsys) -> None:
+    words = ("evaluate", "random:atto", "--geobench", bench, "--protocols", "knn", "--out", tmp_path)
+    assert run(capsys, *words)[1].startswith("m-so2sat\n")
+    code, said, _ = run(capsys, *words, "--partition", "0.50x")
+    heads = [line for line in said.splitlines() if line.startswith("m-so2sat")]
+    assert (code, len(heads), sum("partition 0.50x (data " in head for head in heads)) == (0, 2, 1), heads
+
+
 def test_damaged_results_are_named(bench, tmp_path, capsys) -> None:
     words = ("evaluate", "random:atto", "--geobench", bench, "--protocols", "knn", "--out", tmp_path)
     assert run(capsys, *words)[0] == 0
