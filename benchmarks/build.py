@@ -13,7 +13,7 @@ from geomeld.caption.run import caption_dataset
 from geomeld.sources.simulated import SimulatedSource
 from geomeld.sources.simulated.landscape import BIOMES, stratified_places
 
-TILES = 144
+TILES = 120
 """Enough that the start of the processes, some two seconds, does not hide how they share the work."""
 REPEATS = 1
 
