@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geomeld.dataset import Dataset
-from geomeld.evaluate.neighbours import votes
+from geomeld.evaluate.neighbours import nearest_class
 from geomeld.evaluate.probe import NO_CLASS, dominant_class
 from geomeld.evaluate.retrieval import recall_at, same_caption
 from geomeld.evaluate.tiles import LABELS, Features, features
@@ -50,7 +49,7 @@ class InLoop:
         a, b = known_labels != NO_CLASS, labels != NO_CLASS
         if not a.any() or not b.any():
             return {}
-        guessed = nearest_class(known.pooled[a], known_labels[a], new.pooled[b])
+        guessed = nearest_class(known.pooled[a], known_labels[a], new.pooled[b], NEIGHBOURS)
         commonest = np.bincount(known_labels[a]).argmax()
         return {
             "kNN/land cover": float((guessed == labels[b]).mean()),
@@ -62,13 +61,6 @@ class InLoop:
             if tile_id not in self._labels:
                 self._labels[tile_id] = dominant_class(self.dataset.read(tile_id, [LABELS]), MODALITIES[LABELS])
         return np.array([self._labels[t] for t in tile_ids])
-
-
-def nearest_class(known: NDArray, labels: NDArray[np.int64], new: NDArray, k: int = NEIGHBOURS) -> NDArray[np.int64]:
-    """The commonest label among the `k` rows of `known` (n, d) with the highest cosine to each row of `new` (m, d);
-    of labels that tie, the lowest."""
-    (share,) = votes(known, labels, new, int(labels.max()) + 1, [(k, inf)])
-    return share.argmax(1)
 
 
 def _retrieval(model: GeoMeldFM, new: Features) -> dict[str, float]:

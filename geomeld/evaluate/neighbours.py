@@ -39,6 +39,13 @@ def votes(
     return found
 
 
+def nearest_class(known: NDArray, labels: NDArray[np.int64], new: NDArray, k: int) -> NDArray[np.int64]:
+    """The commonest label among the `k` rows of `known` (n, d) with the highest cosine to each row of `new` (m, d);
+    of labels that tie, the lowest."""
+    (share,) = votes(known, labels, new, int(labels.max()) + 1, [(k, np.inf)])
+    return share.argmax(1)
+
+
 def _nearest(likeness: NDArray, k: int) -> NDArray[np.int64]:
     """The k columns of the highest values in each row, the highest first; of those that tie, the first."""
     if k < likeness.shape[1]:

@@ -41,7 +41,6 @@ class Protocol(ABC):
     about: str
     """What it does, in a line."""
 
-    @abstractmethod
     def run(
         self,
         encoder_factory: Callable[[], Encoder],
@@ -58,6 +57,24 @@ class Protocol(ABC):
         `cache`: folder for features and for trainings that are on their way. Raises UsageError for a task of another
         kind, or one that the encoder or `statistics` does not fit.
         """
+        self.check(task)
+        encoder = encoder_factory().to(device)
+        return self._outcome(
+            encoder, task, self.statistics_used(statistics), seed, cache, torch.device(device), progress
+        )
+
+    @abstractmethod
+    def _outcome(
+        self,
+        encoder: Encoder,
+        task: Task,
+        statistics: Statistics,
+        seed: int,
+        cache: Path | None,
+        device: torch.device,
+        progress: bool,
+    ) -> Outcome:
+        """The same with an encoder on its device, for a task that fits."""
 
     def lasting(self, epochs: int) -> "Protocol":
         """The same in another number of epochs, which is then part of its name. Raises UsageError where none are."""
@@ -83,23 +100,19 @@ class TrainedProtocol(Protocol):
 
     training: Training
 
-    def run(
+    def _outcome(
         self,
-        encoder_factory: Callable[[], Encoder],
+        encoder: Encoder,
         task: Task,
-        seed: int = 0,
-        cache: Path | None = None,
-        device: str | torch.device = "cpu",
-        *,
-        statistics: Statistics = "own",
-        progress: bool = True,
+        statistics: Statistics,
+        seed: int,
+        cache: Path | None,
+        device: torch.device,
+        progress: bool,
     ) -> Outcome:
-        """Train, choose on validation, then predict the test split; see `Protocol.run`."""
-        self.check(task)
-        device = torch.device(device)
-        encoder = encoder_factory().to(device)
+        """Train, choose on validation, then predict the test split."""
         own = encoder if not self.training.new_norm else MeanMap(encoder)
-        scale = self._scale(encoder, task, self.statistics_used(statistics))
+        scale = self._scale(encoder, task, statistics)
         source = self._features(own, task, scale, cache, progress) if self.once else self._images(own, task, scale)
         network = Network(None if self.once else own, self._head(own, task, seed, device)).to(device)
         state = None if cache is None else cache / "training" / f"{self._key(encoder, task, scale, seed)}.pt"
@@ -176,20 +189,17 @@ class FrozenProtocol(Protocol):
     readout: Callable[..., Outcome]
     """(encoder, task, scale, seed, cache, progress=) to an outcome."""
 
-    def run(
+    def _outcome(
         self,
-        encoder_factory: Callable[[], Encoder],
+        encoder: Encoder,
         task: Task,
-        seed: int = 0,
-        cache: Path | None = None,
-        device: str | torch.device = "cpu",
-        *,
-        statistics: Statistics = "own",
-        progress: bool = True,
+        statistics: Statistics,
+        seed: int,
+        cache: Path | None,
+        device: torch.device,
+        progress: bool,
     ) -> Outcome:
-        """Features once, settings by validation, then the test split; see `Protocol.run`."""
-        self.check(task)
-        encoder = encoder_factory().to(device)
+        """Features once, settings by validation, then the test split."""
         return self.readout(encoder, task, scale_for(encoder, task, statistics), seed, cache, progress=progress)
 
 

@@ -166,7 +166,7 @@ def code() -> str:
             changed = git("status", "--porcelain", "--untracked-files=no", "--", "geomeld")
             return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
         except (OSError, subprocess.CalledProcessError):
-            pass
+            pass  # no git, or a checkout that it refuses: the version says the most that is known
     try:
         return version("geomeld")
     except PackageNotFoundError:

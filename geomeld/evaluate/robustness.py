@@ -22,6 +22,7 @@ from geomeld.dataset import Dataset
 from geomeld.evaluate.cross_sensor import cross_sensor_scores
 from geomeld.evaluate.disturbance import DISTURBANCES, Change, Disturbance, Picture
 from geomeld.evaluate.encoder import Encoder, padded
+from geomeld.evaluate.neighbours import nearest_class
 from geomeld.evaluate.probe import NO_CLASS, dominant_class
 from geomeld.evaluate.score import Score
 from geomeld.evaluate.truth import earth_of
@@ -62,17 +63,7 @@ def linear_read_out(features: NDArray[np.float32], labels: Classes) -> ReadOut:
 
 def neighbours_read_out(features: NDArray[np.float32], labels: Classes) -> ReadOut:
     """The commonest class of the nearest features by cosine; of classes that tie, the lowest."""
-
-    def unit(x: NDArray) -> NDArray:
-        return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-
-    known = unit(features.astype(float))
-
-    def read(new: NDArray[np.float32]) -> Classes:
-        nearest = np.argsort(-(unit(new.astype(float)) @ known.T), axis=1, kind="stable")[:, :NEIGHBOURS]
-        return np.array([np.bincount(labels[row]).argmax() for row in nearest], np.int64)
-
-    return read
+    return lambda new: nearest_class(features, labels, new, NEIGHBOURS)
 
 
 READ_OUTS: Mapping[str, Callable[[NDArray[np.float32], Classes], ReadOut]] = {

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from geomeld.cli import main
 from geomeld.dataset import update_metadata, write_dataset
-from geomeld.evaluate.in_loop import nearest_class
+from geomeld.evaluate.neighbours import nearest_class
 from geomeld.figures.curves import thinned
 from geomeld.models.encoder import SIZES
 from geomeld.pretrain import watch
