@@ -95,7 +95,7 @@ def _said(options: Options, runs: "list[Run]") -> str:
     config = runs[0].config
     return (
         f"The variants of the paper's table 3 on {Path(options.dataset).name}: {config.size}, {config.epochs} epochs, "
-        f"batches of {config.batch_size}, {options.seeds} seed{"s" * (options.seeds != 1)} each, all on the same samples."
+        f"batches of {config.batch_size}, seeds per variant: {options.seeds}, all on the same samples."
     )
 
 
