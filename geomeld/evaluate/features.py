@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -15,14 +14,16 @@ from tqdm import tqdm
 
 from geomeld.core.draw import generator
 from geomeld.core.errors import CorruptFile
-from geomeld.dataset.files import atomic
 from geomeld.evaluate.encoder import Encoder, padded
 from geomeld.evaluate.images import ahead, images_for
+from geomeld.evaluate.kept import Arrays, once
 from geomeld.evaluate.scale import Scale
 from geomeld.evaluate.task import Task
 
 VERSION = 1
 """Counted up when features change: what another version kept is not used."""
+FOLDER = "features"
+"""Of a cache."""
 BATCH = 32
 """Images that the encoder sees at a time; always as many, so that features do not depend on who asked."""
 
@@ -104,17 +105,13 @@ def passed(
 def _once(
     cache: Path | None, what: str, encoder: Encoder, task: Task, split: str, scale: Scale, make: Make, *, progress: bool
 ) -> Made:
-    if cache is None:
-        return passed(encoder, task, split, scale, make, f"{task.name}, {split}", progress=progress)
-    said = _said(what, encoder, task, split, scale)
-    path = cache / "features" / f"{task.name}-{split}-{sha256(said.encode()).hexdigest()[:16]}.npz"
-    kept = _load(path, said)
-    if kept is None:
-        kept = passed(encoder, task, split, scale, make, f"{task.name}, {split}", progress=progress)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic(path) as file:
-            np.savez(file, values=kept[0], labels=kept[1], said=np.array(said))
-    return kept
+    def arrays() -> Arrays:
+        values, labels = passed(encoder, task, split, scale, make, f"{task.name}, {split}", progress=progress)
+        return {"values": values, "labels": labels}
+
+    folder = None if cache is None else cache / FOLDER
+    found = once(folder, f"{task.name}-{split}", _said(what, encoder, task, split, scale), arrays)
+    return found["values"], found["labels"]
 
 
 def _said(what: str, encoder: Encoder, task: Task, split: str, scale: Scale) -> str:
@@ -123,15 +120,6 @@ def _said(what: str, encoder: Encoder, task: Task, split: str, scale: Scale) -> 
     names = sha256("\0".join(task.names[split]).encode()).hexdigest()[:16]
     data = [task.name, task.fingerprint(), split, names, task.bands]
     return json.dumps([VERSION, what, encoder.identity, encoder.bands, *data, scale.source, scale.bands, numbers])
-
-
-def _load(path: Path, said: str) -> Made | None:
-    """What was kept there; None where there is nothing, or it is damaged or of something else."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
-            return (held["values"], held["labels"]) if str(held["said"]) == said else None
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
-        return None
 
 
 def _places(seed: int, split: str, name: str, pixels: int, each: int) -> Tensor:

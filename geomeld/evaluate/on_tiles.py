@@ -35,11 +35,11 @@ def run_on_tiles(
     checkpoint: Path, dataset: Dataset, results: Results, split: Split | None = None, *, robustness: bool = False
 ) -> list[Score]:
     """Score a checkpoint on the tiles that its own run held out (`split` overrides it); the folder is held by the
-    caller. Robustness, which takes its time, is not computed again where it is there.
+    caller. Features and robustness, which take their time, are not computed again where they are there.
 
     Raises CheckpointError for a folder that is no checkpoint, DatasetError where there is nothing to evaluate on.
     """
-    tiles = sides(checkpoint, dataset, split)
+    tiles = sides(checkpoint, dataset, split, results.cache)
     parts = {name: part(tiles) for name, part in PARTS.items()}
     if not any(parts.values()):
         raise DatasetError(

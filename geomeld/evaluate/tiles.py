@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from geomeld.batch import collate
 from geomeld.core.config import from_json
 from geomeld.core.errors import DatasetError
 from geomeld.dataset import Dataset
+from geomeld.evaluate.features import BATCH, FOLDER, VERSION
+from geomeld.evaluate.kept import Arrays, once
 from geomeld.evaluate.probe import NO_CLASS, as_metrics, dominant_class, linear_probe, majority, mean_spectrum
 from geomeld.evaluate.results import code
 from geomeld.evaluate.score import Score
@@ -25,6 +28,10 @@ from geomeld.models.weights import WEIGHTS, load_model
 
 LABELS = "esa_worldcover"
 """Product whose dominant class the probe predicts."""
+PART = 64 * BATCH
+"""Tiles whose features are kept together: what an interrupted pass loses at most."""
+ARRAYS = ("tile_ids", "pooled", "images")
+"""What is kept of them. Captions are not: they may change where weights and pixels do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +86,9 @@ def fingerprint_of(dataset: Dataset) -> str:
     return hashlib.sha256(json.dumps([shards, dataset.tile_ids]).encode()).hexdigest()[:12]
 
 
-def sides(checkpoint: Path, dataset: Dataset, split: Split | None = None) -> Sides:
-    """Features of a checkpoint on both sides of the split of its own run (`split` overrides it).
+def sides(checkpoint: Path, dataset: Dataset, split: Split | None = None, cache: Path | None = None) -> Sides:
+    """Features of a checkpoint on both sides of the split of its own run (`split` overrides it), kept in the folder
+    `cache` part by part, so that an interrupted pass goes on.
 
     Raises CheckpointError for a folder that is no checkpoint, DatasetError where there is nothing to evaluate on.
     """
@@ -94,42 +102,56 @@ def sides(checkpoint: Path, dataset: Dataset, split: Split | None = None) -> Sid
             f"{model.config.input.name}, of {len(dataset)}; at least 2 and 1 are needed."
         )
     weights = hashlib.sha256((checkpoint / WEIGHTS).read_bytes()).hexdigest()[:12]
-    return Sides(
-        model,
-        dataset,
-        features(model, dataset, train),
-        features(model, dataset, held_out),
-        f"GeoMeld-FM {model.config.size}",
-        weights,
-        fingerprint_of(dataset),
-    )
+    data = fingerprint_of(dataset)
+    seen, new = (features(model, dataset, side, cache=cache, key=f"{weights} on {data}") for side in (train, held_out))
+    return Sides(model, dataset, seen, new, f"GeoMeld-FM {model.config.size}", weights, data)
+
+
+def features(
+    model: GeoMeldFM,
+    dataset: Dataset,
+    tile_ids: Sequence[int],
+    batch_size: int = BATCH,
+    *,
+    cache: Path | None = None,
+    key: str = "",
+    progress: bool = True,
+) -> Features:
+    """Features of tiles; those that cannot be read are left out.
+
+    In the folder `cache`, where one is given, they are kept part by part under `key`, which stands for the weights and
+    the data. Raises DatasetError where no tile can be read.
+    """
+    folder, found = None if cache is None else cache / FOLDER, list[Arrays]()
+    with tqdm(total=len(tile_ids), desc="features", unit="tile", dynamic_ncols=True, disable=not progress) as bar:
+        for start in range(0, len(tile_ids), PART):
+            part = list(tile_ids[start : start + PART])
+            said = json.dumps([VERSION, key, model.config.input.name, batch_size, part])
+            found.append(once(folder, "tiles", said, partial(_passed, model, dataset, part, batch_size, bar)))
+            bar.update(start + len(part) - bar.n)  # those that were kept
+    if not any(len(arrays["tile_ids"]) for arrays in found):
+        raise DatasetError(f"None of {len(tile_ids)} tiles of {dataset.path} can be read.")
+    ids, pooled, images = (np.concatenate([arrays[name] for arrays in found]) for name in ARRAYS)
+    captions = [dataset.read(tile_id, []).caption or "" for tile_id in ids.tolist()]
+    return Features(ids.tolist(), pooled, images, captions)
 
 
 @torch.no_grad()
-def features(
-    model: GeoMeldFM, dataset: Dataset, tile_ids: Sequence[int], batch_size: int = 32, *, progress: bool = True
-) -> Features:
-    """Features of tiles; those that cannot be read are left out."""
-    spec = model.config.input
-    found: list[tuple[list[int], NDArray, NDArray, list[str]]] = []
-    starts = range(0, len(tile_ids), batch_size)
-    for start in tqdm(starts, desc="features", unit="batch", dynamic_ncols=True, disable=not progress):
-        tiles = read_tiles(dataset, tile_ids[start : start + batch_size], [spec], {})
-        if not tiles:
-            continue
-        batch = collate(tiles, [spec], {spec.name: spec})
-        tokens = model.encoder(batch.values[spec.name].to(model.log_scale.device))
-        found.append(
-            (batch.tile_ids, _numpy(model.encoder.pool(tokens)), _numpy(model.project_image(tokens)), batch.captions)
-        )
-    if not found:
-        raise DatasetError(f"None of {len(tile_ids)} tiles of {dataset.path} can be read.")
-    return Features(
-        [t for ids, *_ in found for t in ids],
-        np.concatenate([f[1] for f in found]),
-        np.concatenate([f[2] for f in found]),
-        [c for *_, captions in found for c in captions],
-    )
+def _passed(model: GeoMeldFM, dataset: Dataset, tile_ids: Sequence[int], batch_size: int, bar: tqdm) -> Arrays:
+    """The ARRAYS of tiles."""
+    spec, device = model.config.input, model.log_scale.device
+    none = (np.empty((0, width), np.float32) for width in (model.encoder.width, model.config.embedding))
+    rows = [(np.empty(0, np.int64), *none)]
+    for start in range(0, len(tile_ids), batch_size):
+        asked = tile_ids[start : start + batch_size]
+        tiles = read_tiles(dataset, asked, [spec], {})
+        if tiles:
+            batch = collate(tiles, [spec], {spec.name: spec})
+            tokens = model.encoder(batch.values[spec.name].to(device))
+            pooled, images = model.encoder.pool(tokens), model.project_image(tokens)
+            rows.append((np.array(batch.tile_ids, np.int64), _numpy(pooled), _numpy(images)))
+        bar.update(len(asked))
+    return {name: np.concatenate(column) for name, column in zip(ARRAYS, zip(*rows, strict=True), strict=True)}
 
 
 def _numpy(x: torch.Tensor) -> NDArray[np.float32]:

@@ -1,0 +1,95 @@
+"""A checkpoint on the tiles of a dataset: an interrupted pass goes on, and what was computed once is not again."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from geomeld.dataset import Dataset, open_dataset, update_metadata
+from geomeld.evaluate import tiles
+from geomeld.evaluate.run import Request, evaluate
+from geomeld.evaluate.tiles import features
+from geomeld.loader import read_tiles
+from geomeld.modalities import MODALITIES
+from geomeld.models.geomeld_fm import GeoMeldFM, ModelConfig
+from geomeld.models.spec import LayerSpec
+from geomeld.models.text import TextConfig, train_tokenizer
+from geomeld.models.weights import load_model, save_checkpoint
+from geomeld.testing.datasets import CAPTIONS, tiny_dataset
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return tiny_dataset(tmp_path_factory.mktemp("tiles") / "data", 12, captions=True)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model of random weights that reads text, of a run that held out one tile in three."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    tokenizer = train_tokenizer(CAPTIONS, 280)
+    spec = LayerSpec.of(MODALITIES["sentinel2"], tuple(range(1000, 2200, 100)), (500.0,) * 12)
+    text = TextConfig(vocab_size=tokenizer.vocab_size, width=32, depth=1, heads=2)
+    config = ModelConfig(spec, (spec,), decoder_width=16, predictor_width=32, predictor_depth=1, text=text)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        save_checkpoint(GeoMeldFM(config, tokenizer), folder)
+    split = {"by": "tile", "held_out": 0.34, "seed": 0}
+    (folder / "run.json").write_text(json.dumps({"config": {"split": split}}))
+    return folder
+
+
+class Reads:
+    """What reads tiles, counting those that it is asked for, and broken off at one of its calls."""
+
+    def __init__(self, until: int | None = None) -> None:
+        self.asked: list[int] = []
+        self.left = until
+
+    def __call__(self, dataset, tile_ids, modalities, skipped):
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left = None if self.left is None else self.left - 1
+        self.asked += tile_ids
+        return read_tiles(dataset, tile_ids, modalities, skipped)
+
+
+def test_an_interrupted_pass_over_tiles_goes_on_with_the_same_features(
+    checkpoint, dataset, tmp_path, monkeypatch
+) -> None:
+    model, ids = load_model(checkpoint), dataset.tile_ids
+    whole = features(model, dataset, ids, 2, progress=False)
+    monkeypatch.setattr(tiles, "PART", 4)
+    monkeypatch.setattr(tiles, "read_tiles", Reads(until=5))
+    with pytest.raises(KeyboardInterrupt):
+        features(model, dataset, ids, 2, cache=tmp_path, key="a", progress=False)
+    for key, asked in (("a", ids[8:]), ("a", []), ("b", ids)):
+        monkeypatch.setattr(tiles, "read_tiles", reads := Reads())
+        again = features(model, dataset, ids, 2, cache=tmp_path, key=key, progress=False)
+        assert reads.asked == asked
+        assert (again.tile_ids, again.captions) == (ids, whole.captions)
+        np.testing.assert_array_equal(again.pooled, whole.pooled)
+        np.testing.assert_array_equal(again.images, whole.images)
+        assert again.images.dtype == np.float32
+
+
+def test_captions_are_read_anew(checkpoint, tmp_path) -> None:
+    data, model = tiny_dataset(tmp_path / "data", 4), load_model(checkpoint)
+    before = features(model, data, data.tile_ids, cache=tmp_path, key="a", progress=False)
+    update_metadata(data.path, {tile_id: {"caption": "A lake"} for tile_id in data.tile_ids})
+    after = features(model, open_dataset(data.path), data.tile_ids, cache=tmp_path, key="a", progress=False)
+    assert (before.captions, after.captions) == ([""] * 4, ["A lake"] * 4)
+
+
+def test_a_second_evaluation_sees_no_tile_again_and_ends_with_the_same_scores(
+    checkpoint, dataset, tmp_path, monkeypatch
+) -> None:
+    request = Request((str(checkpoint),), dataset=dataset)
+    monkeypatch.setattr(tiles, "read_tiles", first := Reads())
+    scores = evaluate(request, tmp_path)
+    assert sorted(first.asked) == sorted(dataset.tile_ids)
+    assert {s.protocol.split(",")[0] for s in scores} >= {"linear probe", "zero-shot", "embedding health"}
+    monkeypatch.setattr(tiles, "read_tiles", Reads(until=0))
+    assert evaluate(request, tmp_path) == scores
