@@ -82,14 +82,19 @@ def main(argv: list[str]) -> int:
         if error.filename is None and error.errno is not None:  # a full disk names no file
             raise OSError(error.errno, error.strerror, str(options.out)) from None
         raise
+    results = Results(options.out)
     if options.json:
         for score in scores:
             print(jsonlib.dumps(asdict(score)))
     else:
-        results = Results(options.out)
         print("\n".join(score_lines(scores, results.encoders(), results.cards())))
         print(f"\npage -> {options.out / PAGE}", file=sys.stderr)
-    return 0
+    broken = {each.task: each.why for each in results.left_out() if each.broken}
+    for task, why in broken.items():
+        print(f"geomeld evaluate: {task} could not be evaluated: {why}", file=sys.stderr)
+    if broken:
+        print("Then run the same command again; what is there already is not computed again.", file=sys.stderr)
+    return 1 if broken else 0
 
 
 def _request(options: Options):  # type: ignore[no-untyped-def]

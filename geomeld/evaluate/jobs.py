@@ -3,12 +3,12 @@
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from geomeld.core.errors import UsageError
+from geomeld.core.errors import DatasetError, UsageError
 from geomeld.evaluate.bootstrap import intervals
 from geomeld.evaluate.encoder import Encoder
 from geomeld.evaluate.encoders import open_encoder
@@ -60,6 +60,10 @@ class Job:
         path = self.path(results)
         return path.exists() and path.with_suffix(ENDING).exists()
 
+    def left_out(self, why: str) -> LeftOut:
+        """That it was not done, for its set is broken."""
+        return LeftOut(self.encoder.title, self.task.name, self.protocol.name, self.scale, why, broken=True)
+
     def __str__(self) -> str:
         seed = f", seed {self.seed}" if self.seed else ""
         return f"{self.task.name}: {self.encoder.title}, {self.protocol.name}, {self.scale} statistics{seed}"
@@ -68,20 +72,27 @@ class Job:
 def run_tasks(asked: Asked, results: Results) -> list[LeftOut]:
     """Compute every outcome that is asked for and is not there yet, and its scores; the folder is held by the caller.
 
-    What does not fit is left out, and given back with its reason. Raises UsageError where nothing fits, and what
-    protocols raise. An interrupted run goes on where it stopped.
+    What does not fit, and what is broken, is left out and given back with its reason; a set of which one image cannot
+    be read costs no other set. Raises UsageError where nothing fits, and what else protocols raise. An interrupted run
+    goes on where it stopped.
     """
     jobs, left_out = plan(asked)
-    if not jobs:
+    if not jobs and not any(each.broken for each in left_out):
         reasons = dict.fromkeys(f"{each.encoder} on {each.task}: {each.why}" for each in left_out)
         raise UsageError("Nothing that is asked for fits together.\n  " + "\n  ".join(reasons))
     results.describe([described(spec, encoder) for spec, encoder in asked.encoders.items()])
-    for job in announced(jobs, results):
-        outcome = outcome_of(job, asked.device, results)
+    broken: dict[str, str] = {}
+    for job in announced(jobs, results, broken):
+        try:
+            outcome = outcome_of(job, asked.device, results)
+        except DatasetError as error:
+            broken[job.task.name] = str(error)
+            continue
         keep_part(job.path(results).with_suffix(ENDING), outcome_scores(job.task, outcome))
         results.keep_card(job.task)
         write_scores(results.folder, results.scores())
-    return left_out
+    lost = [job for job in jobs if job.task.name in broken and not job.is_done(results)]
+    return left_out + list(dict.fromkeys(job.left_out(broken[job.task.name]) for job in lost))
 
 
 def described(spec: str, encoder: Encoder) -> Described:
@@ -104,6 +115,9 @@ def plan(asked: Asked) -> tuple[list[Job], list[LeftOut]]:
             except UsageError as error:
                 left_out.append(LeftOut(encoder.title, name, "all", "all", str(error)))
                 continue
+            except DatasetError as error:
+                left_out.append(LeftOut(encoder.title, name, "all", "all", str(error), broken=True))
+                continue
             fitting = [protocol for protocol in asked.protocols if task.kind in protocol.kinds]
             for protocol in fitting or asked.protocols:
                 for scale in dict.fromkeys(protocol.statistics_used(scale) for scale in asked.scales):
@@ -124,13 +138,16 @@ def _seeds(protocol: Protocol, asked: int) -> int:
     return asked if isinstance(protocol, TrainedProtocol) or protocol.kinds >= PIXELS else 1
 
 
-def announced(jobs: Sequence[Job], results: Results) -> Iterator[Job]:
-    """The jobs that are still to be done, each told of on stderr with the time that the rest will take."""
+def announced(jobs: Sequence[Job], results: Results, broken: Container[str] = ()) -> Iterator[Job]:
+    """The jobs that are still to be done, each told of on stderr with the time that the rest will take. Those on tasks
+    that are `broken` when their turn comes are passed over."""
     missing = [job for job in jobs if not job.is_done(results)]
     if len(missing) < len(jobs):
         print(f"{len(jobs) - len(missing)} of {len(jobs)} are there already", file=sys.stderr)
     took: dict[str, list[float]] = defaultdict(list)
     for i, job in enumerate(missing):
+        if job.task.name in broken:
+            continue
         left = _seconds_left(missing[i:], took)
         print(f"[{i + 1}/{len(missing)}] {job}{left}", file=sys.stderr)
         began = time.perf_counter()

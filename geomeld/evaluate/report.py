@@ -23,10 +23,12 @@ def view_of(results: Results) -> EvaluationView:
     names, found = labels_of(encoders, scores), summaries(scores)
     on_tasks = [s for s in found if s.data in cards]
     commits = ", ".join(sorted({s.commit for s in scores if s.commit}))
+    broken = ", ".join(dict.fromkeys(each.task for each in results.left_out() if each.broken))
     return EvaluationView(
         "Evaluation",
         f"{len(scores):,} numbers of {len(names)} encoders on {len(cards)} tasks; code {commits or 'unknown'}. "
-        "Intervals are 95 %, by bootstrap over test images or queries; of several seeds: mean, outermost bounds.",
+        "Intervals are 95 %, by bootstrap over test images or queries; of several seeds: mean, outermost bounds."
+        + (f" Partial or damaged, and not evaluated: {broken}; why stands at the end." if broken else ""),
         [*paper_tables(found, cards, names), *other_models(on_tasks, cards, names)],
         task_views(results, cards, names, on_tasks),
         tile_tables([s for s in found if s.data not in cards], names),

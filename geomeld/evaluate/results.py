@@ -4,11 +4,11 @@ import json
 import re
 import subprocess
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from geomeld.core.errors import CorruptFile
 from geomeld.dataset.files import write_atomically
@@ -22,6 +22,7 @@ ENDING = ".scores.jsonl"
 FIGURE = ".figure.json"
 OUTCOMES, TASKS, TILES, CACHE = "outcomes", "tasks", "tiles", "cache"
 ENCODERS, LEFT_OUT = "encoders.json", "left_out.json"
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class LeftOut:
     protocol: str
     scale: str
     why: str
+    broken: bool = False
+    """Whether a set is partial or damaged; the others do not fit, or are for others."""
 
     def __str__(self) -> str:
         return f"{self.encoder} on {self.task}, {self.protocol}: {self.why}"
@@ -94,7 +97,7 @@ class Results:
 
     def encoders(self) -> dict[str, Described]:
         """Encoders by identity."""
-        found = [Described(**{**row, "bands": tuple(row["bands"])}) for row in self._read(ENCODERS, Described)]
+        found = [replace(each, bands=tuple(each.bands)) for each in self._read(ENCODERS, Described)]
         return {e.identity: e for e in found}
 
     def leave_out(self, left_out: Sequence[LeftOut]) -> None:
@@ -103,7 +106,7 @@ class Results:
 
     def left_out(self) -> list[LeftOut]:
         """What the latest run left out."""
-        return [LeftOut(**row) for row in self._read(LEFT_OUT, LeftOut)]
+        return self._read(LEFT_OUT, LeftOut)
 
     def scores(self) -> list[Score]:
         """Scores of all parts that were computed. Raises CorruptFile for lines of another kind."""
@@ -120,15 +123,12 @@ class Results:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps([caption, html]).encode())
 
-    def _read(self, name: str, kind: type) -> list[dict[str, Any]]:
+    def _read(self, name: str, kind: type[Row]) -> list[Row]:
         path = self.folder / name
         try:
-            rows = json.loads(path.read_text()) if path.exists() else []
-            if not all(set(row) == {f.name for f in fields(kind)} for row in rows):
-                raise ValueError("its rows have other fields")
+            return [kind(**row) for row in json.loads(path.read_text())] if path.exists() else []
         except (ValueError, TypeError) as error:
             raise CorruptFile(f"{path} cannot be read ({error}); remove it and evaluate again.") from None
-        return rows
 
     def _write(self, name: str, rows: list[dict[str, Any]]) -> None:
         write_atomically(self.folder / name, (json.dumps(rows, indent=1) + "\n").encode())

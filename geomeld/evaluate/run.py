@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from geomeld.core.errors import UsageError
+from geomeld.core.errors import DatasetError, GeoMeldError, UsageError
 from geomeld.dataset import Dataset
 from geomeld.dataset.files import alone, remove_partials
 from geomeld.evaluate.encoder import Encoder
@@ -56,8 +56,9 @@ def evaluate(request: Request, out: Path) -> list[Score]:
     """Do all of it that is not in the folder `out` yet; the scores of everything that the folder then holds.
 
     With a dataset alone: what a checkpoint makes of its held-out tiles. With tasks or protocols named as well, a
-    dataset of the simulated Earth is asked about its truth. Raises UsageError for what does not fit together,
-    DatasetError where another process is at work in the folder.
+    dataset of the simulated Earth is asked about its truth. A set that is partial or damaged costs no other set;
+    `Results.left_out` then says so. Raises UsageError for what does not fit together, DatasetError where nothing can be
+    evaluated and where another process is at work in the folder.
     """
     if request.geobench is None and request.dataset is None:
         raise UsageError("There is nothing to evaluate on: give --geobench DIR, --data DATASET, or both.")
@@ -77,13 +78,21 @@ def evaluate(request: Request, out: Path) -> list[Score]:
             left_out += told_by_text(encoders, menu, results)
         results.leave_out(left_out)
         for each in left_out:
-            print(f"left out: {each}", file=sys.stderr)
+            if not each.broken:
+                print(f"left out: {each}", file=sys.stderr)
         scores = results.scores()
         if not scores:
-            raise UsageError("Nothing that is asked for fits together.\n  " + "\n  ".join(map(str, left_out)))
+            raise _nothing(left_out)
         write_scores(out, scores)
         write_report(results)
     return scores
+
+
+def _nothing(left_out: Sequence[LeftOut]) -> GeoMeldError:
+    reasons = "\n  ".join(map(str, left_out))
+    if any(each.broken for each in left_out):
+        return DatasetError(f"Nothing that is asked for could be evaluated.\n  {reasons}")
+    return UsageError(f"Nothing that is asked for fits together.\n  {reasons}")
 
 
 def menu_of(request: Request, cache: Path) -> dict[str, Opener]:

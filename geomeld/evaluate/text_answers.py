@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from geomeld.core.errors import UsageError
+from geomeld.core.errors import DatasetError, UsageError
 from geomeld.evaluate.encoder import Encoder
 from geomeld.evaluate.jobs import described, outcome_scores
 from geomeld.evaluate.menu import Opener
@@ -26,6 +26,9 @@ def told_by_text(encoders: Mapping[str, Encoder], menu: Mapping[str, Opener], re
                 outcome = _outcome(spec, encoder, task, results)
             except UsageError as error:
                 left_out.append(LeftOut(encoder.title, name, PROTOCOL, "pretraining", str(error)))
+                continue
+            except DatasetError as error:
+                left_out.append(LeftOut(encoder.title, name, PROTOCOL, "pretraining", str(error), broken=True))
                 continue
             path = _path(encoder, task, results)
             if not path.with_suffix(ENDING).exists():

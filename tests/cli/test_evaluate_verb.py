@@ -3,6 +3,7 @@
 import errno
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import h5py
@@ -188,6 +189,37 @@ def test_a_damaged_set_is_named_with_its_remedy(tmp_path, capsys, damage, code, 
     assert all(text in err for text in told), err
     assert "this must never run" not in said + err
     assert "Traceback" not in err
+
+
+def test_a_partial_and_a_damaged_set_cost_no_other_set(bench, tmp_path, capsys) -> None:
+    root, out = tmp_path / "g", tmp_path / "o"
+    partial_download(small_set(root, "m-bigearthnet", train=3, valid=2, test=2))
+    damaged = small_set(root, "m-eurosat", train=3, valid=2, test=2)
+    (name, *_) = json.loads((damaged / "default_partition.json").read_text())["test"]
+    (damaged / f"{name}.hdf5").write_bytes(b"cut")  # told only when it is read, after the others
+    (root / "classification_v1.0" / "m-so2sat").symlink_to(bench / "classification_v1.0" / "m-so2sat")
+    words = ("evaluate", "random:atto", "--geobench", root, *FROZEN, "--out", out)
+    code, said, err = run(capsys, *words)
+    assert code == 1
+    assert said.startswith("m-so2sat")
+    *_, one, other, again = err.splitlines()
+    assert "m-bigearthnet could not be evaluated" in one
+    assert "lacks 1 of the 7 samples" in one
+    assert "geomeld geobench fetch" in one
+    assert "m-eurosat could not be evaluated" in other
+    assert f"{name}.hdf5 cannot be opened" in other
+    assert "run the same command again" in again
+    rows = [json.loads(line) for line in (out / "scores.jsonl").read_text().splitlines()]
+    assert {(r["task"], r["protocol"]) for r in rows} == {("m-so2sat", protocol) for protocol in FROZEN[1:]}
+    page = (out / "evaluation.html").read_text()
+    assert "not evaluated: m-bigearthnet, m-eurosat" in page
+    assert f"{name}.hdf5 cannot be opened" in page
+    for folder in ("m-bigearthnet", "m-eurosat"):
+        shutil.rmtree(root / "classification_v1.0" / folder)  # as the messages say
+        small_set(root, folder, train=3, valid=2, test=2)
+    code, said, err = run(capsys, *words)
+    assert (code, "2 of 6 are there already" in err, "m-eurosat\n" in said) == (0, True, True), err
+    assert "not evaluated" not in (out / "evaluation.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -242,8 +242,10 @@ def _origin(record: BenchmarkSet, bands: Sequence[str], fill: Fill) -> dict[str,
 def _split_names(path: Path, partition: str) -> dict[str, tuple[str, ...]]:
     there = {file.name.removesuffix("_partition.json") for file in path.glob("*_partition.json")}
     stem = partition if partition in there else f"{partition}_train"
+    if not there:
+        raise DatasetError(f"{path} has no partition at all: the download is partial; {AGAIN}.")
     if stem not in there:
-        listed = ", ".join(sorted(t.removesuffix("_train") for t in there)) or "none: the download is partial"
+        listed = ", ".join(sorted(t.removesuffix("_train") for t in there))
         raise UsageError(f"{path} has no partition {partition!r}; it has {listed}.")
     file = path / f"{stem}_partition.json"
     stored = _json(file)
