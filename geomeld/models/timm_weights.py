@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from geomeld.core.errors import CheckpointError, ConfigError, MissingExtra
 from geomeld.models.encoder import SIZES, ConvNeXtV2, Size
+from geomeld.models.hub import check_hub, reason_of
 
 IMAGENET = "imagenet:"
 """Start of `init`: what follows is a file of timm's weights, or a timm model whose weights its hub holds."""
@@ -154,12 +155,12 @@ def fetch_weights(name: str) -> dict[str, Tensor]:
             f"There is no file {name}, and timm has no pretrained convnextv2 of that name; it has {named}."
         )
     try:
+        check_hub(timm.get_pretrained_cfg(name).hf_hub_id)
         return timm.create_model(name, pretrained=True).state_dict()
     except Exception as error:  # whatever the hub's client raises, the user can do the same about it
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
-            f"The weights of {name} could not be fetched: {reason} Download them elsewhere and name the file: "
-            f"{IMAGENET}model.safetensors."
+            f"The weights of {name} could not be fetched: {reason_of(error)}. Download them elsewhere and name the "
+            f"file: {IMAGENET}model.safetensors."
         ) from error
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from geomeld.core.errors import CheckpointError, UsageError
 from geomeld.evaluate.encoder import Encoder
 from geomeld.evaluate.encoders import open_encoder
 from geomeld.modalities import MODALITIES, SENTINEL2_BANDS
+from geomeld.models import timm_weights
 from geomeld.models.geomeld_fm import GeoMeldFM, ModelConfig
 from geomeld.models.spec import LayerSpec
 from geomeld.models.timm_weights import IMAGENET, initialise_encoder, to_timm
@@ -132,11 +132,9 @@ def test_what_is_no_encoder_is_told(tmp_path, checkpoint):
 
 
 def test_weights_that_cannot_be_fetched_are_told_with_the_file_to_name(monkeypatch):
-    import timm
-
-    def refuse(*_: object, **__: object) -> nn.Module:
+    def refuse(repository: str) -> None:
         raise OSError("no route to host")
 
-    monkeypatch.setattr(timm, "create_model", refuse)
-    with pytest.raises(CheckpointError, match=r"could not be fetched: no route to host Download them elsewhere"):
+    monkeypatch.setattr(timm_weights, "check_hub", refuse)
+    with pytest.raises(CheckpointError, match=r"could not be fetched: no route to host\. Download them elsewhere"):
         open_encoder("imagenet:atto")

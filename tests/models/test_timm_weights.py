@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from geomeld.core.errors import CheckpointError, ConfigError
+from geomeld.models import timm_weights
 from geomeld.models.encoder import SIZES, ConvNeXtV2
 from geomeld.models.timm_weights import (
     check_init,
@@ -169,8 +170,9 @@ def test_names_of_timms_hub(monkeypatch):
     def offline(name, pretrained):
         raise OSError("no route to the hub")
 
+    monkeypatch.setattr(timm_weights, "check_hub", lambda repository: None)
     monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(CheckpointError, match="no route to the hub Download them elsewhere"):
+    with pytest.raises(CheckpointError, match=r"no route to the hub\. Download them elsewhere"):
         fetch_weights("convnextv2_atto.fcmae")
 
 

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from geomeld.core.errors import CheckpointError, MissingExtra, UsageError
 from geomeld.evaluate.encoder import Encoder
 from geomeld.evaluate.encoders.identity import identity_of
-from geomeld.evaluate.encoders.timm_models import LEVELS, LONGEST
+from geomeld.evaluate.encoders.timm_models import LEVELS
 from geomeld.modalities import SENTINEL2_BANDS
+from geomeld.models.hub import reason_of
 
 SIDE = 224
 """Pixels of the image of zeros that a backbone is measured on: most were trained on it, and it is a multiple of all
@@ -161,10 +162,9 @@ def _built(name: str, options: dict[str, Any]) -> nn.Module:
     try:
         return BACKBONE_REGISTRY.build(name, pretrained=True, **options)
     except Exception as error:  # whatever the registry, the hub or the backbone raise, the user can do the same
-        reason = " ".join(str(error).split()[:LONGEST]) or type(error).__name__
         raise CheckpointError(
-            f"TerraTorch built no {name}: {reason}. Look for the name with `terratorch list`, and fetch the weights "
-            "where there is a network: they are kept in the Hugging Face cache, which can be copied."
+            f"TerraTorch built no {name}: {reason_of(error)}. Look for the name with `terratorch list`, and fetch the "
+            "weights where there is a network: they are kept in the Hugging Face cache, which can be copied."
         ) from error
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from geomeld.core.errors import CheckpointError, MissingExtra, UsageError
 from geomeld.evaluate.encoder import Encoder
 from geomeld.evaluate.encoders.identity import identity_of
+from geomeld.models.hub import check_hub, reason_of
 from geomeld.models.timm_weights import FILES, read_weights
 
 RGB = ("B4", "B3", "B2")
@@ -19,8 +20,6 @@ WHITE = 3000.0
 this as those of an encoder trained on pictures."""
 LEVELS = 4
 """Maps that are taken of a network whose maps all have one size, from blocks evenly spread over its depth."""
-LONGEST = 40
-"""Words of somebody else's error that are passed on."""
 
 
 class TimmEncoder(Encoder):
@@ -130,13 +129,14 @@ def timm_encoder(what: str, bands: Sequence[str] | None = None) -> TimmEncoder:
             f"timm has no weights of {name}; name some that it has ({', '.join(timm.list_pretrained(name + '*')[:3])})"
             f", or a file: timm:{name}@model.safetensors."
         )
-    network = _created(timm, name, options)
+    network = _created(timm, name, options, None if file else config.hf_hub_id)
     mean, std = _pictures(network) if chosen == RGB else ((), ())
     return TimmEncoder(network, f"timm {name}", chosen, None, mean, std)
 
 
-def _created(timm: Any, name: str, options: dict[str, Any]) -> nn.Module:
+def _created(timm: Any, name: str, options: dict[str, Any], repository: str | None) -> nn.Module:
     try:
+        check_hub(repository)
         return timm.create_model(name, pretrained=True, **options)
     except TypeError as error:
         if "dynamic_img_size" not in str(error):
@@ -146,9 +146,8 @@ def _created(timm: Any, name: str, options: dict[str, Any]) -> nn.Module:
             "plain vision transformer (vit_*) or a Swin (swin*)."
         ) from None
     except Exception as error:  # whatever the hub's client or the weights raise, the user can do the same about it
-        reason = " ".join(str(error).split()[:LONGEST]) or type(error).__name__
         raise CheckpointError(
-            f"The weights of {name} could not be had: {reason}. Download them elsewhere and name the file: "
+            f"The weights of {name} could not be had: {reason_of(error)}. Download them elsewhere and name the file: "
             f"timm:{name}@model.safetensors."
         ) from error
 

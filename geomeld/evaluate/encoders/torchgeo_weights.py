@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from geomeld.core.errors import CheckpointError, MissingExtra, UsageError
-from geomeld.evaluate.encoders.timm_models import LONGEST, TimmEncoder
+from geomeld.evaluate.encoders.timm_models import TimmEncoder
 from geomeld.modalities import SENTINEL2_BANDS
+from geomeld.models.hub import reason_of
 
 NETWORKS = ("resnet", "vit_")
 """How the networks begin that are timm's; the others of TorchGeo have contracts of their own."""
@@ -83,10 +84,9 @@ def _built(what: str, weights: Any) -> nn.Module:
     try:
         return get_model(name, weights=weights, num_classes=0, **options)
     except Exception as error:  # whatever torch's downloader raises, the user can do the same about it
-        reason = " ".join(str(error).split()[:LONGEST]) or type(error).__name__
         raise CheckpointError(
-            f"The weights {what} could not be had: {reason}. Download {weights.url} elsewhere and put the file into "
-            f"{torch.hub.get_dir()}/checkpoints."
+            f"The weights {what} could not be had: {reason_of(error)}. Download {weights.url} elsewhere and put the "
+            f"file into {torch.hub.get_dir()}/checkpoints."
         ) from error
 
 
