@@ -1,4 +1,4 @@
-"""`geomeld geobench`: the sets of GEO-Bench v1.0, fetched one at a time, and what lies on disk."""
+"""`geomeld geobench`: the sets of GEO-Bench v1.0 and v2, fetched one at a time, and what lies on disk."""
 
 import json as jsonlib
 import sys
@@ -10,8 +10,9 @@ import tyro
 
 if TYPE_CHECKING:
     from geomeld.evaluate.geobench import GeoBench
+    from geomeld.evaluate.geobench_v2 import GeoBenchV2
 
-USAGE = """Sets of GEO-Bench v1.0, read without its package.
+USAGE = """Sets of GEO-Bench v1.0 and v2, read without their packages.
 
 geomeld geobench fetch NAME --out DIR [--hub ADDRESS],
 geomeld geobench show DIR [--partition NAME] [--json], and
@@ -24,9 +25,10 @@ class Fetch:
     """Download one set; run it again to go on where it broke off."""
 
     name: Annotated[str, tyro.conf.Positional]
-    """Of the set, e.g. m-bigearthnet, m-so2sat, m-cashew-plant, m-SA-crop-type."""
+    """Of the set: m-bigearthnet, m-so2sat, ... of version 1.0; benv2, so2sat, ... of version 2."""
     out: Path
-    """Folder of the benchmark; the set comes to OUT/classification_v1.0/NAME or OUT/segmentation_v1.0/NAME."""
+    """Folder of the benchmark; the set comes to OUT/classification_v1.0/NAME, OUT/segmentation_v1.0/NAME or OUT/NAME
+    (version 2)."""
     hub: str = "https://huggingface.co"
     """Address of the Hugging Face Hub, or of a mirror of it."""
 
@@ -38,7 +40,7 @@ class Show:
     path: Annotated[Path, tyro.conf.Positional]
     """Folder of one set, or of the benchmark."""
     partition: str = "default"
-    """Whose splits are counted: default, 0.01x, 0.02x, 0.05x, 0.10x, 0.20x, 0.50x or 1.00x."""
+    """Whose splits are counted in sets of version 1.0: default, 0.01x, 0.02x, 0.05x, 0.10x, 0.20x, 0.50x or 1.00x."""
     json: bool = False
     """Print it as JSON."""
 
@@ -71,15 +73,26 @@ def main(argv: list[str]) -> int:
     if isinstance(chosen, Simulate):
         print(_simulated(chosen))
         return 0
-    from geomeld.evaluate.geobench import SETS, open_set
-
-    inside = [p for pattern in ("m-*", "*_v1.0/m-*") for p in sorted(chosen.path.glob(pattern)) if p.name in SETS]
-    told = [_told(open_set(path, partition=chosen.partition)) for path in inside or [chosen.path]]
+    told = _shown(chosen)
     if chosen.json:
-        print(jsonlib.dumps(told if inside else told[0]))
+        print(jsonlib.dumps(told))
         return 0
-    print("\n\n".join(_text(one) for one in told))
+    print("\n\n".join(_text(one) for one in (told if isinstance(told, list) else [told])))
     return 0
+
+
+def _shown(chosen: Show) -> dict[str, Any] | list[dict[str, Any]]:
+    """What is to be told of one set, or of each that lies in a folder."""
+    from geomeld.evaluate.geobench import SETS, open_set
+    from geomeld.evaluate.geobench_v2 import open_set_v2, sets_in
+
+    first = [p for pattern in ("m-*", "*_v1.0/m-*") for p in sorted(chosen.path.glob(pattern)) if p.name in SETS]
+    second = list(sets_in(chosen.path).values())
+    if chosen.path in second:
+        return _told_v2(open_set_v2(chosen.path))
+    if not first and not second:
+        return _told(open_set(chosen.path, partition=chosen.partition))
+    return [_told(open_set(p, partition=chosen.partition)) for p in first] + [_told_v2(open_set_v2(p)) for p in second]
 
 
 def _simulated(chosen: Simulate) -> Path:
@@ -103,26 +116,48 @@ def _simulated(chosen: Simulate) -> Path:
 
 def _told(opened: "GeoBench") -> dict[str, Any]:
     record = opened.record
-    first = next(names[0] for names in opened.names.values() if names)
-    sample, scale = opened.sample(first), opened.own_scale()
-    here = {split: len(names) for split, names in opened.names.items()}
     return {
         "path": str(opened.path),
         "name": record.name,
-        "task": record.kind.value,
-        "classes": record.classes,
-        "class_names": opened.class_names,
-        "size": record.size,
+        **_task(opened, record.splits if opened.partition == "default" else None),
         "gsd": record.gsd,
-        "splits": here,
-        "as_published": opened.partition != "default" or record.splits in (None, tuple(here.values())),
         "partitions": sorted(p.name.removesuffix("_partition.json") for p in opened.path.glob("*_partition.json")),
         "bands": record.bands,
         "unit": "reflectance x 10000" if record.unit else "unknown",
         "unlabelled": record.unlabelled,
+        "traps": record.traps,
+    }
+
+
+def _told_v2(opened: "GeoBenchV2") -> dict[str, Any]:
+    record = opened.record
+    return {
+        "path": str(next(iter(opened.entries.values())).path),
+        "name": record.name,
+        **_task(opened, record.splits),
+        "gsd": record.gsd,
+        "partitions": [],
+        "bands": record.bands,
+        "unit": "reflectance x 10000",
+        "unlabelled": None,
+        "traps": record.traps,
+    }
+
+
+def _task(opened: "GeoBench | GeoBenchV2", published: tuple[int, int, int] | None) -> dict[str, Any]:
+    """What both versions tell of a set; `published`: samples of train, valid and test, where they are known."""
+    first = next(names[0] for names in opened.names.values() if names)
+    sample, scale = opened.sample(first), opened.own_scale()
+    here = {split: len(names) for split, names in opened.names.items()}
+    return {
+        "task": opened.kind.value,
+        "classes": opened.classes,
+        "class_names": opened.class_names,
+        "size": opened.size,
+        "splits": here,
+        "as_published": published in (None, tuple(here.values())),
         "statistics": {b: (float(m), float(s)) for b, m, s in zip(scale.bands, scale.mean, scale.std, strict=True)},
         "first": {b: float(v.mean()) for b, v in zip(opened.bands, sample.values, strict=True)},
-        "traps": record.traps,
     }
 
 
@@ -131,7 +166,7 @@ def _text(told: dict[str, Any]) -> str:
     lines = [
         f"{told['name']}: {told['task']}, {told['classes']} classes, {told['size']} px of {told['gsd']:g} m",
         f"  {splits}" + ("" if told["as_published"] else "  (not the published numbers)"),
-        f"  partitions: {', '.join(told['partitions'])}",
+        *([f"  partitions: {', '.join(told['partitions'])}"] if told["partitions"] else []),
         f"  values: {told['unit']}; first sample, then the set's own mean and deviation:",
     ]
     for band, (mean, std) in told["statistics"].items():

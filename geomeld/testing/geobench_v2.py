@@ -19,6 +19,8 @@ from geomeld.evaluate.task import TaskKind
 from geomeld.sources.simulated.truth import stratified_places
 from geomeld.testing.geobench import simulated_pixels
 
+BLOWN_UP = 304
+"""Rows and columns to which the benchmark's tools blow images up that are smaller."""
 DATA = 200
 """Where the first file begins; zeros stand between the header and it."""
 
@@ -78,8 +80,10 @@ def simulated_set_v2(
     root: Path, name: str, counts: tuple[int, int, int] = (4, 2, 2), size: int = 32, seed: int = 0
 ) -> Path:
     """A set in the form of a benchmark set with the simulated Earth's pixels: Sentinel-2 as it was seen, labels from
-    the WorldCover of the place. A pure function of its arguments."""
+    the WorldCover of the place. `size`: of an image, where the set has none of its own. A pure function of its
+    arguments."""
     record, made = SETS_V2[name], []
+    size = record.pixels or size
     for lon, lat, _ in stratified_places(seed, sum(counts)):
         optical, cover = simulated_pixels(seed, lon, lat, size)
         zeros = np.zeros((size, size))
@@ -91,7 +95,15 @@ def simulated_set_v2(
             label = [record.class_names[c] for c in present]
         elif record.kind is TaskKind.MULTICLASS:
             label = int(np.bincount(cover.ravel()).argmax() % len(record.class_names))
-        made.append((image, label))
+        if record.pixels:
+            image = _blown_up(image)
+        made.append((np.concatenate([image, np.zeros_like(image[: record.beyond])]), label))
     train, valid, _ = counts
     splits = {"train": made[:train], "validation": made[train : train + valid], "test": made[train + valid :]}
     return write_set_v2(root, name, splits)[0]
+
+
+def _blown_up(image: NDArray) -> NDArray:
+    """As GDAL does when a small array is written into a large GeoTIFF: by nearest neighbour."""
+    at = np.arange(BLOWN_UP) * image.shape[-1] // BLOWN_UP
+    return image[:, at][:, :, at]

@@ -1,18 +1,26 @@
 """GEO-Bench v2 is read from its tortilla files: bands by name, labels by name or place, and damage is told."""
 
+import hashlib
+import io
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 
-from geomeld.core.errors import CorruptFile, DatasetError, UsageError
+from geomeld.cli import geobench as verb
+from geomeld.core.errors import CorruptAsset, CorruptFile, DatasetError, MissingAsset, UsageError
+from geomeld.core.retry import Retry
 from geomeld.evaluate.encoders import open_encoder
+from geomeld.evaluate.geobench import Hub, fetch
 from geomeld.evaluate.geobench_v2 import SETS_V2, open_set_v2
 from geomeld.evaluate.geobench_v2.tortilla import entries
 from geomeld.evaluate.menu import geobench_tasks
 from geomeld.evaluate.task import TaskKind
 from geomeld.testing.geobench_v2 import geotiff, simulated_set_v2, tortilla, write_set_v2
+from geomeld.testing.hub import serve_hub
 
 SIDE = 6
 
@@ -165,3 +173,70 @@ def test_the_simulated_earth_fills_a_set_that_the_menu_finds(tmp_path):
     nir, red = (opened.sample("sample_0").values[opened.bands.index(b)] for b in ("B8", "B4"))
     assert 0 < np.median(nir) < 10000
     assert (nir != red).any()
+
+
+def test_an_image_that_was_blown_up_is_read_as_it_was_taken(tmp_path):
+    small = samples("treesatai")
+    at = np.arange(304) * SIDE // 304
+    large = {split: [(image[:, at][:, :, at], label) for image, label in made] for split, made in small.items()}
+    here, there = (open_set_v2(write_set_v2(tmp_path / n, "treesatai", s)[0]) for n, s in (("a", small), ("b", large)))
+    assert there.size == here.size == SIDE
+    for name in here.entries:
+        np.testing.assert_array_equal(there.sample(name).values, here.sample(name).values)
+    torn = large["train"][0][0].copy()
+    torn[0, 5, 5] += 1  # no longer six by six pixels
+    opened = open_set_v2(write_set_v2(tmp_path / "c", "treesatai", large | {"test": [(torn, ["Abies"])]})[0])
+    with pytest.raises(CorruptFile, match=r"sample_4 is \(12, 304, 304\), not \(12, 6, 6\)"):
+        opened.sample("sample_4")
+
+
+def test_bands_behind_those_of_the_set_are_left_out(tmp_path):
+    given = samples("cloudsen12")
+    more = {s: [(np.concatenate([i, i[:2] * 0]), label) for i, label in made] for s, made in given.items()}
+    opened = open_set_v2(write_set_v2(tmp_path, "cloudsen12", more)[0])
+    np.testing.assert_array_equal(opened.sample("sample_1").values, given["train"][1][0])
+    too_many = {s: [(np.concatenate([i, i[:3]]), label) for i, label in made] for s, made in given.items()}
+    with pytest.raises(CorruptFile, match=r"\(15, 6, 6\), not \(12, 6, 6\)"):
+        open_set_v2(write_set_v2(tmp_path, "cloudsen12", too_many)[0]).sample("sample_0")
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("name", ["treesatai", "cloudsen12"])
+def test_the_simulated_sets_are_laid_out_as_the_published_ones(tmp_path, name):
+    path = simulated_set_v2(tmp_path, name, (1, 1, 1))
+    opened = open_set_v2(path)
+    with rasterio.open(io.BytesIO(entries(path)[0].inside()[opened.record.image].read())) as image:
+        assert (image.count, image.width) == {"treesatai": (12, 304), "cloudsen12": (14, 32)}[name]
+    assert opened.size == {"treesatai": 6, "cloudsen12": 32}[name]
+
+
+def test_a_set_is_fetched_checked_and_shown(tmp_path, capsys):
+    given = samples("cloudsen12")
+    file = write_set_v2(tmp_path / "hub", "cloudsen12", given)[0]
+    out, path = tmp_path / "out", tmp_path / "out" / "cloudsen12" / file.name
+    with serve_hub(tmp_path / "hub", "aialliance/cloudsen12") as server:
+        (out / ".fetch").mkdir(parents=True)
+        (out / ".fetch" / f".{file.name}.part").write_bytes(bytes(1000))  # of other bytes
+        version = f'"{hashlib.sha256(file.read_bytes()).hexdigest()}"'
+        (out / ".fetch" / f".{file.name}.part.json").write_text(json.dumps({"version": version}))
+        with pytest.raises(CorruptAsset, match="other bytes than the Hub lists"):
+            fetch("cloudsen12", out, Hub(server.endpoint, retry=Retry(tries=1)))
+        assert not path.exists()
+        assert verb.main(["fetch", "cloudsen12", "--out", str(out), "--hub", server.endpoint]) == 0
+        assert path.read_bytes() == file.read_bytes()
+        asked = len(server.asked)
+        assert fetch("cloudsen12", out, Hub(server.endpoint)) == path
+        assert len(server.asked) == asked
+        with pytest.raises(MissingAsset, match=r"aialliance/benv2/tree/main"):
+            fetch("benv2", out, Hub(server.endpoint, retry=Retry(tries=1)))
+    assert list(geobench_tasks(out)) == ["cloudsen12"]
+    capsys.readouterr()
+    for shown, pick in ((out, 0), (path, None)):
+        assert verb.main(["show", str(shown), "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        told = told if pick is None else told[pick]
+        assert told["splits"] == {"train": 3, "valid": 1, "test": 1}
+        assert not told["as_published"]
+        assert told["first"]["B1"] == pytest.approx(given["train"][0][0][0].mean())
+    assert verb.main(["show", str(out)]) == 0
+    assert "three scenes are said" in capsys.readouterr().out

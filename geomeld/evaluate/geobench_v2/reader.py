@@ -70,7 +70,7 @@ class GeoBenchV2:
     def size(self) -> int:
         """Rows and columns of every image, pixels: those of the first."""
         first = next(name for split in SPLITS for name in self.names[split])
-        return int(_raster(self.entries[first].inside()[self.record.image]).shape[-1])
+        return int(self._image(self.entries[first].inside()).shape[-1])
 
     def sample(self, name: str) -> Sample:
         """One sample by its name. Raises CorruptFile where it cannot be read, is of another size, or has a label that
@@ -78,7 +78,7 @@ class GeoBenchV2:
         files = self.entries[name].inside()
         if len(files) <= max(self.record.image, self.record.mask or 0):
             raise CorruptFile(f"{self.entries[name].path}: {name} has {len(files)} files only; {AGAIN}.")
-        stored = _raster(files[self.record.image])
+        stored = self._image(files)
         if stored.shape != (len(self.record.bands), self.size, self.size):
             raise CorruptFile(
                 f"{self.entries[name].path}: the image of {name} is {stored.shape}, not "
@@ -121,6 +121,13 @@ class GeoBenchV2:
         mean[lacking] = std[lacking] = np.nan
         std[std == 0] = 1.0  # a band that never varies
         return mean.astype(np.float32), std.astype(np.float32)
+
+    def _image(self, files: Sequence[Entry]) -> NDArray:
+        """The bands of the set (bands, rows, columns) as they were taken."""
+        stored = _raster(files[self.record.image])
+        if len(stored) <= len(self.record.bands) + self.record.beyond:
+            stored = stored[: len(self.record.bands)]
+        return _reduced(stored, self.record.pixels) if self.record.pixels else stored
 
     def _label(self, name: str, files: Sequence[Entry]) -> NDArray[np.int64]:
         where = f"{self.entries[name].path}: {name}"
@@ -213,6 +220,16 @@ def _files(path: Path) -> list[Path]:
 
 def _set_of(file: Path) -> str:
     return file.name.partition(".")[0].removeprefix("geobench_")
+
+
+def _reduced(stored: NDArray, pixels: int) -> NDArray:
+    """The image (bands, `pixels`, `pixels`) that was blown up by nearest neighbour; the stored one if none was."""
+    if min(stored.shape[1:]) < pixels:
+        return stored
+    rows, columns = (np.arange(n) * pixels // n for n in stored.shape[1:])
+    each = np.arange(pixels)
+    small = stored[:, np.searchsorted(rows, each)][:, :, np.searchsorted(columns, each)]
+    return small if np.array_equal(small[:, rows][:, :, columns], stored) else stored
 
 
 def _raster(entry: Entry) -> NDArray:

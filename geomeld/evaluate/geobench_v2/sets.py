@@ -29,8 +29,19 @@ class TortillaSet:
     """Column that holds the label of an image."""
     missing: int | None = None
     """Value of the mask's pixels without a label; they are made the last class."""
+    beyond: int = 0
+    """How many more bands may stand behind `bands` in the file; they are not read."""
+    pixels: int = 0
+    """Rows and columns of the image as it was taken, where the file holds it blown up; 0 where it does not."""
+    splits: tuple[int, int, int] | None = None
+    """Samples of train, valid and test in the published file, as those who have read it tell; None where nobody did."""
     traps: tuple[str, ...] = ()
     """What one should know before believing a score."""
+
+    @property
+    def file(self) -> str:
+        """Name of its file."""
+        return f"geobench_{self.name}.tortilla"
 
 
 BIGEARTHNET = (
@@ -89,6 +100,7 @@ SETS_V2: dict[str, TortillaSet] = {
             bands=SENTINEL2_BANDS,
             unit=1.0,
             label="labels",
+            splits=(20_000, 4_000, 4_000),
             traps=("19 labels and other images than m-bigearthnet of version 1.0",),
         ),
         TortillaSet(
@@ -99,6 +111,7 @@ SETS_V2: dict[str, TortillaSet] = {
             bands=("B2", "B3", "B4", "B5", "B6", "radar_or_B7", "B8", "B8A", "B11", "B12"),
             unit=1e4,
             label="labels",
+            splits=(19_992, 986, 986),
             traps=(
                 "has no B1 and no B9",
                 "its published recipe writes a band of radar (07 - VH.LEE Filtered.Real) where B7 is said to be: that "
@@ -114,7 +127,13 @@ SETS_V2: dict[str, TortillaSet] = {
             bands=("B2", "B3", "B4", "B8", "B5", "B6", "B7", "B8A", "B11", "B12", "B1", "B9"),
             unit=1.0,
             label="species_labels",
-            traps=("images of Sentinel-2 are a few pixels wide: the labels were drawn on aerial images",),
+            pixels=6,
+            splits=(4_000, 1_000, 2_000),
+            traps=(
+                "the file holds images of 6 x 6 pixels of 10 m, blown up to 304 x 304 by nearest neighbour and still "
+                "called 10 m: the 6 x 6 are read here, and scores on the 304 x 304 are of another protocol",
+                "the labels were drawn on aerial images, which see far more",
+            ),
         ),
         TortillaSet(
             "cloudsen12",
@@ -124,6 +143,9 @@ SETS_V2: dict[str, TortillaSet] = {
             bands=SENTINEL2_BANDS,
             unit=1.0,
             mask=1,
+            beyond=2,
+            splits=(4_000, 535, 975),
+            traps=("three scenes are said to have samples in more than one split",),
         ),
         TortillaSet(
             "burn_scars",
