@@ -50,7 +50,7 @@ def benv2(tmp_path: Path) -> Path:
 def test_bands_come_by_name_and_labels_as_they_are(tmp_path, name):
     given = samples(name)
     opened = open_set_v2(write_set_v2(tmp_path, name, given)[0])
-    record, flat = SETS_V2[name], [s for split in given.values() for s in split]
+    record, flat = opened.record, [s for split in given.values() for s in split]
     assert opened.names == {
         "train": ("sample_0", "sample_1", "sample_2"),
         "valid": ("sample_3",),
@@ -76,13 +76,17 @@ def test_bands_come_by_name_and_labels_as_they_are(tmp_path, name):
 
 
 def test_a_band_of_radar_is_not_taken_for_b7(tmp_path):
-    opened = open_set_v2(write_set_v2(tmp_path, "so2sat", samples("so2sat"))[0], ("B6", "B7", "B8"), fill="mask")
+    given = samples("so2sat")
+    assert "B7" in open_set_v2(write_set_v2(tmp_path / "reflectance", "so2sat", given)[0]).bands
+    given["train"][0][0][5, 0, 0] = -0.01  # as radar has, and reflectance has not
+    folder = tmp_path / "radar"
+    opened = open_set_v2(write_set_v2(folder, "so2sat", given)[0], ("B6", "B7", "B8"), fill="mask")
     sample = opened.sample("sample_0")
     assert sample.valid.tolist() == [True, False, True]
     assert not sample.values[1].any()
     assert np.isnan(opened.own_scale().mean).tolist() == [False, True, False]
     with pytest.raises(UsageError, match=r'so2sat has no band B7; it has B2, .*fill="mask"'):
-        open_set_v2(tmp_path, ("B6", "B7"))
+        open_set_v2(folder, ("B6", "B7"))
 
 
 def test_parts_are_one_set(tmp_path, benv2):

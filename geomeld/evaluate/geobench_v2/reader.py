@@ -4,7 +4,7 @@ import io
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -168,7 +168,8 @@ def open_set_v2(path: str | Path, bands: Sequence[str] | None = None, *, fill: F
     Raises UsageError for a file or band that is not there, DatasetError and CorruptFile for a set that is not whole.
     """
     files = _files(Path(path))
-    record = SETS_V2[_set_of(files[0])]
+    found, names = _samples(files)
+    record = _settled(SETS_V2[_set_of(files[0])], found[names["train"][0]] if names["train"] else None)
     chosen = record.bands if bands is None else tuple(bands)
     lacking = [band for band in chosen if band not in record.bands]
     if (lacking and fill == "refuse") or len(lacking) == len(chosen):
@@ -176,15 +177,7 @@ def open_set_v2(path: str | Path, bands: Sequence[str] | None = None, *, fill: F
             f"{record.name} has no band {', '.join(lacking)}; it has {', '.join(record.bands)}. Choose among these, or "
             'pass fill="mask" to an encoder that knows of missing bands.'
         )
-    found, names = dict[str, Entry](), {split: list[str]() for split in SPLITS}
-    for entry in (e for file in files for e in entries(file)):
-        split = SPELT.get(str(entry.columns.get(SPLIT)))
-        if split is None:
-            raise DatasetError(f"{entry.path}: {entry.id} is in no split ({entry.columns.get(SPLIT)}); {AGAIN}.")
-        if found.setdefault(entry.id, entry) is not entry:
-            raise CorruptFile(f"{entry.path} names {entry.id} twice: a sample in two splits would leak; {AGAIN}.")
-        names[split].append(entry.id)
-    return GeoBenchV2(record, chosen, {split: tuple(ids) for split, ids in names.items()}, found)
+    return GeoBenchV2(record, chosen, names, found)
 
 
 def sets_in(folder: Path) -> dict[str, Path]:
@@ -216,6 +209,31 @@ def _files(path: Path) -> list[Path]:
     if len(beside) != expected:
         raise DatasetError(f"{path} is one of {expected} parts, and {len(beside)} are here; fetch the others.")
     return beside
+
+
+def _samples(files: Sequence[Path]) -> tuple[dict[str, Entry], dict[str, tuple[str, ...]]]:
+    """Where every sample lies, and those of train, valid and test."""
+    found, names = dict[str, Entry](), {split: list[str]() for split in SPLITS}
+    for entry in (e for file in files for e in entries(file)):
+        split = SPELT.get(str(entry.columns.get(SPLIT)))
+        if split is None:
+            raise DatasetError(f"{entry.path}: {entry.id} is in no split ({entry.columns.get(SPLIT)}); {AGAIN}.")
+        if found.setdefault(entry.id, entry) is not entry:
+            raise CorruptFile(f"{entry.path} names {entry.id} twice: a sample in two splits would leak; {AGAIN}.")
+        names[split].append(entry.id)
+    return found, {split: tuple(ids) for split, ids in names.items()}
+
+
+def _settled(record: TortillaSet, sample: Entry | None) -> TortillaSet:
+    """The record with the bands that a sample shows to be what they are said to be."""
+    files = sample.inside() if sample and record.doubtful else []
+    if len(files) <= record.image:
+        return record
+    stored = _raster(files[record.image])
+    if len(stored) != len(record.bands):
+        return record  # reading it says so
+    pairs = zip(record.bands, stored, strict=True)
+    return replace(record, bands=tuple(b if (v < 0).any() else record.doubtful.get(b, b) for b, v in pairs))
 
 
 def _set_of(file: Path) -> str:

@@ -1,6 +1,7 @@
 """THE TABLE of GEO-Bench v2: one record per set of single images of Sentinel-2; reader and fixtures follow from it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from geomeld.evaluate.task import TaskKind
 from geomeld.modalities import SENTINEL2_BANDS
@@ -29,6 +30,8 @@ class TortillaSet:
     """Column that holds the label of an image."""
     missing: int | None = None
     """Value of the mask's pixels without a label; they are made the last class."""
+    doubtful: Mapping[str, str] = field(default_factory=dict)
+    """Band that may hold what it should not -> its name if it holds reflectance, which is nowhere below 0."""
     beyond: int = 0
     """How many more bands may stand behind `bands` in the file; they are not read."""
     pixels: int = 0
@@ -111,11 +114,12 @@ SETS_V2: dict[str, TortillaSet] = {
             bands=("B2", "B3", "B4", "B5", "B6", "radar_or_B7", "B8", "B8A", "B11", "B12"),
             unit=1e4,
             label="labels",
+            doubtful={"radar_or_B7": "B7"},
             splits=(19_992, 986, 986),
             traps=(
                 "has no B1 and no B9",
-                "its published recipe writes a band of radar (07 - VH.LEE Filtered.Real) where B7 is said to be: that "
-                "band is not given as B7 here",
+                "the recipe that wrote it puts a band of radar (07 - VH.LEE Filtered.Real) where B7 is said to be: it "
+                "is taken for B7 only where the first image of train has no value below 0 in it, as radar has",
                 "32 px: an encoder of patch 16 sees 2 x 2 patches",
             ),
         ),
