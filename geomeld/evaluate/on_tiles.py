@@ -8,11 +8,11 @@ from geomeld.core.errors import DatasetError
 from geomeld.core.modality import Categorical
 from geomeld.dataset import Dataset
 from geomeld.evaluate.health import flat_map, health_scores
+from geomeld.evaluate.origin import why_no_text
 from geomeld.evaluate.probe import dominant_class
-from geomeld.evaluate.results import ENDING, TILES, Described, Results, keep_part, read_part, slug
+from geomeld.evaluate.results import ENDING, TILES, Described, LeftOut, Results, keep_part, read_part, slug
 from geomeld.evaluate.retrieval import retrieval_scores
 from geomeld.evaluate.robustness import CLEAN, cells_in, robustness_scores
-from geomeld.evaluate.score import Score
 from geomeld.evaluate.tiles import LABELS, Sides, probe_scores, sides
 from geomeld.evaluate.zero_shot import zero_shot_scores
 from geomeld.figures.embedding_map import embedding_map
@@ -24,6 +24,8 @@ from geomeld.modalities import MODALITIES
 PARTS = {"retrieval": retrieval_scores, "land cover": probe_scores, "zero-shot": zero_shot_scores}
 """What is scored on held-out tiles, always."""
 ROBUSTNESS = "robustness"
+ASKED = "retrieval and zero-shot"
+"""What needs a text side."""
 
 
 def is_checkpoint(spec: str) -> bool:
@@ -33,9 +35,10 @@ def is_checkpoint(spec: str) -> bool:
 
 def run_on_tiles(
     checkpoint: Path, dataset: Dataset, results: Results, split: Split | None = None, *, robustness: bool = False
-) -> list[Score]:
-    """Score a checkpoint on the tiles that its own run held out (`split` overrides it); the folder is held by the
-    caller. Features and robustness, which take their time, are not computed again where they are there.
+) -> list[LeftOut]:
+    """Score a checkpoint on the tiles that its own run held out (`split` overrides it), and say what was left out; the
+    folder is held by the caller. Features and robustness, which take their time, are not computed again where they are
+    there.
 
     Raises CheckpointError for a folder that is no checkpoint, DatasetError where there is nothing to evaluate on.
     """
@@ -43,7 +46,8 @@ def run_on_tiles(
     parts = {name: part(tiles) for name, part in PARTS.items()}
     if not any(parts.values()):
         raise DatasetError(
-            f"{dataset.path} has neither captions (geomeld caption) nor {MODALITIES[LABELS].title}: nothing to score."
+            f"{dataset.path} has neither captions (geomeld caption) nor {MODALITIES[LABELS].title}, or the first of "
+            f"these alone and {tiles.encoder} was not trained on text: nothing to score."
         )
     parts["embedding health"] = health_scores(tiles)
     results.describe([_described(checkpoint, tiles)])
@@ -51,15 +55,16 @@ def run_on_tiles(
         keep_part(_path(results, tiles, name), scores)
     _keep_map(tiles, results)
     if robustness:
-        parts[ROBUSTNESS] = _robustness(tiles, results)
-    return [score for scores in parts.values() for score in scores]
+        _robustness(tiles, results)
+    why = why_no_text(tiles.model, tiles.origin)
+    return [LeftOut(tiles.encoder, dataset.path.name, ASKED, "pretraining", why)] if why else []
 
 
 def _path(results: Results, tiles: Sides, part: str) -> Path:
     return results.folder / TILES / f"{tiles.checkpoint}-{tiles.data}-{slug(part)}{ENDING}"
 
 
-def _robustness(tiles: Sides, results: Results) -> list[Score]:
+def _robustness(tiles: Sides, results: Results) -> None:
     path = _path(results, tiles, ROBUSTNESS)
     if not path.exists():
         keep_part(path, robustness_scores(tiles))
@@ -78,7 +83,6 @@ def _robustness(tiles: Sides, results: Results) -> list[Score]:
         )
         name = f"{tiles.checkpoint}-{tiles.data}-robustness-{read_out}"
         results.keep_figure(name, caption, image(heat_map(rows, beside), "robustness"))
-    return scores
 
 
 def _keep_map(tiles: Sides, results: Results) -> None:

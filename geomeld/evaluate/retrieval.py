@@ -202,10 +202,11 @@ def _named(ranks: PairRanks) -> dict[str, Ranks]:
 
 
 def pairs_of(tiles: "Sides") -> Pairs | None:
-    """The held-out tiles with captions; None where the model reads no text or fewer than two tiles have any."""
+    """The held-out tiles with captions; None where the model's text side was not trained, or fewer than two tiles have
+    any."""
     new = tiles.new
     keep = [i for i, caption in enumerate(new.captions) if caption]
-    if tiles.model.tokenizer is None or len(keep) < 2:
+    if not tiles.reads_text or len(keep) < 2:
         return None
     captions = [new.captions[i] for i in keep]
     sentences, place = np.unique(captions, return_inverse=True)

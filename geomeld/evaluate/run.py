@@ -14,12 +14,12 @@ from geomeld.evaluate.images import Statistics
 from geomeld.evaluate.jobs import Asked, run_tasks
 from geomeld.evaluate.menu import Opener, chosen, geobench_tasks, simulated_menu
 from geomeld.evaluate.on_tiles import is_checkpoint, run_on_tiles
+from geomeld.evaluate.origin import origin_of
 from geomeld.evaluate.protocols import PROTOCOLS, Protocol
 from geomeld.evaluate.report import write_report
 from geomeld.evaluate.results import LeftOut, Results
 from geomeld.evaluate.score import Score, write_scores
 from geomeld.evaluate.text_answers import told_by_text
-from geomeld.evaluate.tiles import split_of
 from geomeld.loader import Split
 
 ZERO_SHOT = "zero-shot"
@@ -105,7 +105,7 @@ def menu_of(request: Request, cache: Path) -> dict[str, Opener]:
 
 def _held_out(encoders: Sequence[str]) -> Split:
     """How tiles were held out of the pretraining of the checkpoints. Raises UsageError where they differ in it."""
-    by_spec = {spec: split_of(Path(spec)) for spec in encoders if is_checkpoint(spec)}
+    by_spec = {spec: origin_of(Path(spec)).split for spec in encoders if is_checkpoint(spec)}
     splits = list(dict.fromkeys(by_spec.values()))
     if len(splits) > 1:
         one, other = (next(spec for spec, s in by_spec.items() if s == split) for split in splits[:2])
@@ -157,15 +157,15 @@ def _lasting(protocol: Protocol, epochs: int) -> Protocol | None:
 
 
 def _on_tiles(request: Request, encoders: Mapping[str, Encoder], dataset: Dataset, results: Results) -> list[LeftOut]:
-    """Run what is read off tiles for every checkpoint; the other encoders."""
+    """Run what is read off tiles for every checkpoint; what was left out of it, the other encoders among that."""
     others = [encoder for spec, encoder in encoders.items() if not is_checkpoint(spec)]
-    for spec in encoders:
-        if is_checkpoint(spec):
-            run_on_tiles(Path(spec), dataset, results, robustness=request.robustness)
     if len(others) == len(encoders) and not (request.tasks or request.protocols or request.geobench):
         raise UsageError(
             f"{others[0].title} is no checkpoint of this project, and only those are held against captions and tiles; "
             'name --protocols (for example knn "lbfgs probe") to have the tasks of the simulated Earth.'
         )
     why = "retrieval and the probe of tiles are for checkpoints of this project"
-    return [LeftOut(encoder.title, str(dataset.path.name), "held-out tiles", "pretraining", why) for encoder in others]
+    left_out = [LeftOut(e.title, dataset.path.name, "held-out tiles", "pretraining", why) for e in others]
+    for spec in filter(is_checkpoint, encoders):
+        left_out += run_on_tiles(Path(spec), dataset, results, robustness=request.robustness)
+    return left_out

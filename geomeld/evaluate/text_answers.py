@@ -8,6 +8,7 @@ from geomeld.evaluate.encoder import Encoder
 from geomeld.evaluate.jobs import described, outcome_scores
 from geomeld.evaluate.menu import Opener
 from geomeld.evaluate.on_tiles import is_checkpoint
+from geomeld.evaluate.origin import NO_TEXT, origin_of, why_no_text
 from geomeld.evaluate.outcome import Outcome
 from geomeld.evaluate.results import ENDING, LeftOut, Results, keep_part
 from geomeld.evaluate.task import Task
@@ -38,12 +39,14 @@ def told_by_text(encoders: Mapping[str, Encoder], menu: Mapping[str, Opener], re
 
 
 def _outcome(spec: str, encoder: Encoder, task: Task, results: Results) -> Outcome:
+    if not is_checkpoint(spec):
+        raise UsageError(NO_TEXT)
+    model = load_model(spec)
+    if why := why_no_text(model, origin_of(Path(spec))):
+        raise UsageError(why)
     path = _path(encoder, task, results)
     if path.exists():
         return Outcome.load(path)
-    model = load_model(spec) if is_checkpoint(spec) else None
-    if model is None or model.tokenizer is None:
-        raise UsageError(f"{encoder.title} reads no text; only a checkpoint that was trained on captions does.")
     outcome = zero_shot(model, task, encoder.title, encoder.identity)
     path.parent.mkdir(parents=True, exist_ok=True)
     outcome.save(path)

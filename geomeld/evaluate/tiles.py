@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from geomeld.batch import collate
-from geomeld.core.config import from_json
 from geomeld.core.errors import DatasetError
 from geomeld.dataset import Dataset
 from geomeld.evaluate.features import BATCH, FOLDER, VERSION
 from geomeld.evaluate.kept import Arrays, once
+from geomeld.evaluate.origin import Origin, origin_of, title_of, why_no_text
 from geomeld.evaluate.probe import NO_CLASS, as_metrics, dominant_class, linear_probe, majority, mean_spectrum
 from geomeld.evaluate.results import code
 from geomeld.evaluate.score import Score
@@ -60,6 +60,12 @@ class Sides:
     """First 12 digits of the weights' SHA-256."""
     data: str
     """Fingerprint of the dataset."""
+    origin: Origin = field(default_factory=Origin)
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether its text side was trained."""
+        return not why_no_text(self.model, self.origin)
 
     def score(
         self, task: str, protocol: str, metric: str, value: float, n: int, floor: tuple[str, float] = ("", np.nan)
@@ -70,14 +76,6 @@ class Sides:
             task, protocol, metric, value, None, None, 0, n, self.encoder, self.checkpoint, self.data,
             baseline=float(baseline) if name else None, baseline_name=name, commit=code(),
         )  # fmt: skip
-
-
-def split_of(checkpoint: Path) -> Split:
-    """The split by which the run of a checkpoint held tiles out; the usual one where the folder does not tell."""
-    try:
-        return from_json(Split, json.loads((checkpoint / "run.json").read_text())["config"]["split"])
-    except (FileNotFoundError, KeyError, ValueError):
-        return Split()
 
 
 def fingerprint_of(dataset: Dataset) -> str:
@@ -92,8 +90,8 @@ def sides(checkpoint: Path, dataset: Dataset, split: Split | None = None, cache:
 
     Raises CheckpointError for a folder that is no checkpoint, DatasetError where there is nothing to evaluate on.
     """
-    model = load_model(checkpoint)
-    train, held_out = (split or split_of(checkpoint)).apply(dataset)
+    model, origin = load_model(checkpoint), origin_of(checkpoint)
+    train, held_out = (split or origin.split).apply(dataset)
     usable = {t for t in dataset.tile_ids if model.config.input.name in dataset.layers_of(t)}
     train, held_out = [t for t in train if t in usable], [t for t in held_out if t in usable]
     if len(held_out) < 2 or not train:
@@ -104,7 +102,7 @@ def sides(checkpoint: Path, dataset: Dataset, split: Split | None = None, cache:
     weights = hashlib.sha256((checkpoint / WEIGHTS).read_bytes()).hexdigest()[:12]
     data = fingerprint_of(dataset)
     seen, new = (features(model, dataset, side, cache=cache, key=f"{weights} on {data}") for side in (train, held_out))
-    return Sides(model, dataset, seen, new, f"GeoMeld-FM {model.config.size}", weights, data)
+    return Sides(model, dataset, seen, new, title_of(model, origin), weights, data, origin)
 
 
 def features(

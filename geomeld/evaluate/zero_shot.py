@@ -159,8 +159,9 @@ def _test_images(task: Task, batch_size: int, multiple: int) -> Iterator[tuple[t
 
 def zero_shot_scores(tiles: "Sides") -> list[Score]:
     """Accuracy, balanced accuracy and recall per class of the dominant class of held-out tiles, for every product of
-    classes that is described and that tiles have, beside chance and the commonest class; none without a text side."""
-    if tiles.model.tokenizer is None:
+    classes that is described and that tiles have, beside chance and the commonest class; none where no text side was
+    trained."""
+    if not tiles.reads_text:
         return []
     scores = []
     for modality in MODALITIES.values():

@@ -1,14 +1,17 @@
 """A checkpoint on the tiles of a dataset: an interrupted pass goes on, and what was computed once is not again."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from geomeld.core.config import to_json
 from geomeld.dataset import Dataset, open_dataset, update_metadata
 from geomeld.evaluate import tiles
+from geomeld.evaluate.results import Results
 from geomeld.evaluate.run import Request, evaluate
 from geomeld.evaluate.tiles import features
 from geomeld.loader import read_tiles
@@ -17,6 +20,7 @@ from geomeld.models.geomeld_fm import GeoMeldFM, ModelConfig
 from geomeld.models.spec import LayerSpec
 from geomeld.models.text import TextConfig, train_tokenizer
 from geomeld.models.weights import load_model, save_checkpoint
+from geomeld.recipes.pretraining import mp_mae_jepa
 from geomeld.testing.datasets import CAPTIONS, tiny_dataset
 
 
@@ -81,6 +85,21 @@ def test_captions_are_read_anew(checkpoint, tmp_path) -> None:
     update_metadata(data.path, {tile_id: {"caption": "A lake"} for tile_id in data.tile_ids})
     after = features(model, open_dataset(data.path), data.tile_ids, cache=tmp_path, key="a", progress=False)
     assert (before.captions, after.captions) == ([""] * 4, ["A lake"] * 4)
+
+
+def test_a_text_side_that_was_never_trained_is_not_asked(checkpoint, dataset, tmp_path) -> None:
+    silent = shutil.copytree(checkpoint, tmp_path / "silent")
+    run = json.loads((silent / "run.json").read_text())
+    run["config"]["objectives"] = to_json(mp_mae_jepa().objectives)
+    (silent / "run.json").write_text(json.dumps(run))
+    scores = evaluate(Request((str(silent),), dataset=dataset), tmp_path / "out")
+    assert {s.protocol for s in scores} == {"linear probe", "embedding health"}
+    assert {s.task for s in scores if s.protocol == "embedding health"} == {"features"}
+    assert {s.encoder for s in scores} == {"S2-MAE + JEPA atto"}
+    (left_out,) = Results(tmp_path / "out").left_out()
+    assert "its text side was never trained" in left_out.why
+    assert "MAE and JEPA" in left_out.why
+    assert "its text side was never trained" in (tmp_path / "out" / "evaluation.html").read_text()
 
 
 def test_a_second_evaluation_sees_no_tile_again_and_ends_with_the_same_scores(

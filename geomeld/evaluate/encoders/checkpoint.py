@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from geomeld.core.errors import CheckpointError, UsageError
 from geomeld.evaluate.encoder import Encoder
 from geomeld.evaluate.encoders.identity import DIGITS
+from geomeld.evaluate.origin import origin_of, title_of
 from geomeld.models.encoder import SIZES, Block, ConvNeXtV2
 from geomeld.models.weights import WEIGHTS, load_model
 
@@ -87,6 +88,5 @@ def open_checkpoint(folder: str, bands: Sequence[str] | None = None) -> PatchEnc
         identity = sha256((path / WEIGHTS).read_bytes()).hexdigest()[:DIGITS]
     except OSError as error:
         raise CheckpointError(f"{path / WEIGHTS} cannot be read: {error}.") from error
-    return PatchEncoder(
-        model.encoder, f"GeoMeld-FM {model.config.size}", identity, spec.bands, spec.mean, spec.std
-    ).eval()
+    title = title_of(model, origin_of(path))
+    return PatchEncoder(model.encoder, title, identity, spec.bands, spec.mean, spec.std).eval()
