@@ -65,10 +65,11 @@ class Training:
     def steps(self, images: int, epoch: int, seed: int, name: str) -> list[list[NDArray[np.int64]]]:
         """Every step of an epoch: its batches of image numbers, in an order that depends on (seed, name, epoch) alone.
 
-        Raises UsageError where faults leave no step.
+        An image that would be a batch of its own at the end of the epoch joins the batch before it: no norm over a
+        batch can learn from one image. Raises UsageError where faults leave no step.
         """
         order = generator(seed, f"evaluate/order/{name}", epoch).permutation(images)
-        batches = [order[i : i + self.batch] for i in range(0, images, self.batch)]
+        batches = np.split(order, self._cuts(images))
         if self.faults.dropped_micro_batches:
             batches = [b for b in batches if len(b) == self.batch]
             batches = batches[: len(batches) // self.accumulate * self.accumulate]
@@ -82,5 +83,11 @@ class Training:
 
     def progress(self, images: int, epoch: int, step: int) -> float:
         """Epochs that are done before a step; batches that faults throw away count among those of an epoch."""
-        whole = images // self.batch if self.faults.dropped_micro_batches else -(-images // self.batch)
+        whole = images // self.batch if self.faults.dropped_micro_batches else len(self._cuts(images)) + 1
         return epoch + step * self.accumulate / whole
+
+    def _cuts(self, images: int) -> list[int]:
+        """Where one batch of an epoch ends and the next begins."""
+        cuts = list(range(self.batch, images, self.batch))
+        alone = cuts and images - cuts[-1] == 1 < self.batch and not self.faults.dropped_micro_batches
+        return cuts[:-1] if alone else cuts

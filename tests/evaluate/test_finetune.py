@@ -111,6 +111,27 @@ def test_steps_hold_every_image_once_and_lose_some_under_the_fault():
     assert lossy.progress(12, 3, 0) == 3
 
 
+def test_an_image_that_would_be_a_batch_of_its_own_joins_the_one_before():
+    def sizes(images: int, **changes: object) -> list[list[int]]:
+        return [[len(b) for b in step] for step in replace(PLAN, **changes).steps(images, 0, 0, "toy")]
+
+    assert sizes(11) == [[5, 6]]
+    assert sizes(16) == [[5, 5], [6]]
+    assert sizes(12) == [[5, 5], [2]]
+    assert sizes(1) == [[1]]
+    assert sizes(3, batch=1) == [[1, 1], [1]]
+    assert sizes(16, faults=Faults(dropped_micro_batches=True)) == [[5, 5]]
+    assert PLAN.progress(16, 3, 1) == 3 + 2 / 3
+    assert PLAN.progress(11, 0, 1) == 1
+
+
+def test_an_encoder_with_a_norm_over_the_batch_trains_on_maps_of_one_pixel():
+    task = ToyTask(size=4)
+    network, sources = start(task)
+    network.encoder.coarse = torch.nn.Sequential(network.encoder.coarse, torch.nn.BatchNorm2d(8))
+    finetune(network, task, Training(1, base_rate=0.2, batch=11), sources, progress=False)  # 12 images
+
+
 def test_the_encoder_is_untouched_while_frozen_and_best_weights_are_whole(monkeypatch):
     frozen, _ = trained(ToyTask(), replace(PLAN, frozen_epochs=4))
     for (name, value), fresh in zip(frozen.encoder.state_dict().items(), ToyEncoder().parameters(), strict=True):
