@@ -31,7 +31,8 @@ class Options:
     tasks: tuple[str, ...] = ()
     """Names, e.g. m-so2sat m-bigearthnet; without any, every task that is found."""
     protocols: tuple[str, ...] = ()
-    """Names, e.g. "linear probe" fine-tuning U-Net knn zero-shot, or beginnings such as paper or mmearth."""
+    """Names, e.g. "linear probe" fine-tuning U-Net knn zero-shot, or a family: frozen, paper, mmearth;
+    docs/protocols.md has them all."""
     seeds: int = 1
     """Of protocols that draw anything: 0, 1, ... up to this many."""
     scale: Literal["own", "pretraining", "both"] = "own"

@@ -8,6 +8,7 @@ from pathlib import Path
 from geomeld.core.errors import DatasetError, GeoMeldError, UsageError
 from geomeld.dataset import Dataset
 from geomeld.dataset.files import alone, remove_partials
+from geomeld.evaluate.beside import family_of
 from geomeld.evaluate.encoder import Encoder
 from geomeld.evaluate.encoders import open_encoder
 from geomeld.evaluate.images import Statistics
@@ -25,7 +26,17 @@ from geomeld.loader import Split
 ZERO_SHOT = "zero-shot"
 """A protocol for checkpoints that read text: the class whose description is nearest."""
 FROZEN = ("knn", "lbfgs probe", "segmentation probe")
-"""Protocols where none is named: minutes, not days; "frozen" means them too."""
+"""Protocols where none is named: minutes, not days."""
+FAMILIES: Mapping[str, Sequence[str]] = {
+    "frozen": FROZEN,
+    **{
+        family: [name for name in PROTOCOLS if family_of(name) == family]
+        for family in map(family_of, PROTOCOLS)
+        if family not in PROTOCOLS
+    },
+}
+"""What means several protocols -> their names: a name without its way of reading ("paper"; "mmearth, tiny" for all of
+MMEarth's with this ending, "mmearth" for those without any)."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,7 @@ class Request:
     tasks: tuple[str, ...] = ()
     """Names; all that are found without any."""
     protocols: tuple[str, ...] = ()
-    """Names, beginnings of names such as "paper", or what follows "paper "; FROZEN without any."""
+    """Names, FAMILIES, or what follows "paper "; FROZEN without any."""
     scales: tuple[Statistics, ...] = ("own",)
     seeds: int = 1
     epochs: int | None = None
@@ -119,7 +130,7 @@ def _held_out(encoders: Sequence[str]) -> Split:
 def protocols_of(request: Request) -> list[Protocol]:
     """The protocols that are asked for, in the order of the table, in another number of epochs where they have any.
 
-    Raises UsageError for a name that none has or begins with, for less than one epoch, and for epochs where no protocol
+    Raises UsageError for a word that means none, for less than one epoch, and for epochs where no protocol
     has any.
     """
     if request.epochs is not None and request.epochs < 1:
@@ -136,17 +147,19 @@ def protocols_of(request: Request) -> list[Protocol]:
 
 
 def named_so(word: str) -> Sequence[str]:
-    """The protocols that a word means: the one of this name, or of "paper" and this name, or all that begin so."""
-    if word == "frozen":
-        return FROZEN
-    if word in PROTOCOLS:
-        return [word]
-    if f"paper {word}" in PROTOCOLS:
-        return [f"paper {word}"]
-    begun = [name for name in PROTOCOLS if name.startswith(f"{word} ")]
-    if not begun:
-        raise UsageError(f"There is no protocol {word!r}; there are {', '.join(map(repr, PROTOCOLS))}.")
-    return begun
+    """The protocols that a word means: the one of this name, else of "paper" and this name, else all of a family.
+
+    Raises UsageError for any other word, with all that there are.
+    """
+    for name in (word, f"paper {word}"):
+        if name in PROTOCOLS:
+            return [name]
+    if word not in FAMILIES:
+        raise UsageError(
+            f"There is no protocol {word!r}; there are {', '.join(map(repr, PROTOCOLS))}, and for several of them at "
+            f"once {', '.join(map(repr, FAMILIES))}."
+        )
+    return FAMILIES[word]
 
 
 def _lasting(protocol: Protocol, epochs: int) -> Protocol | None:

@@ -15,6 +15,7 @@ from geomeld.evaluate.encoders.checkpoint import PatchEncoder
 from geomeld.evaluate.faults import AS_SCRIPTED, Faults
 from geomeld.evaluate.geobench import open_set
 from geomeld.evaluate.protocols import PROTOCOLS, fitting, open_protocol, switched
+from geomeld.evaluate.run import FAMILIES, named_so
 from geomeld.evaluate.schedule import depth_scales
 from geomeld.evaluate.task import TaskKind
 from geomeld.modalities import SENTINEL2_BANDS
@@ -143,6 +144,33 @@ def test_wrong_words_are_refused():
         quick("paper fine-tuning").run(ToyEncoder, ToyTask(counts=(4, 0, 4)))
     with pytest.raises(UsageError, match=r"64 x 16 images, and toy has 12 .*mended form"):
         PROTOCOLS["mmearth fine-tuning"].run(ToyEncoder, ToyTask(), progress=False)
+
+
+@pytest.mark.parametrize(
+    ("word", "names"),
+    [
+        ("mmearth fine-tuning", ["mmearth fine-tuning"]),
+        ("U-Net", ["paper U-Net"]),
+        ("paper", ["paper linear probe", "paper fine-tuning", "paper U-Net"]),
+        ("mmearth", ["mmearth linear probe", "mmearth fine-tuning", "mmearth U-Net"]),
+        ("mmearth, mended", ["mmearth linear probe, mended", "mmearth fine-tuning, mended", "mmearth U-Net, mended"]),
+        ("mmearth, tiny", ["mmearth linear probe, tiny", "mmearth fine-tuning, tiny"]),
+        ("mmearth, few labels, mended", ["mmearth linear probe, few labels, mended"]),
+        ("frozen", ["knn", "lbfgs probe", "segmentation probe"]),
+    ],
+    ids=str,
+)
+def test_a_word_means_one_protocol_or_a_family_without_its_variants(word, names):
+    assert list(named_so(word)) == names
+
+
+def test_every_protocol_is_of_a_family_and_the_page_and_the_error_name_them():
+    assert {name for names in FAMILIES.values() for name in names} == set(PROTOCOLS)
+    with pytest.raises(UsageError) as error:
+        named_so("mmearth linear")
+    assert [name for name in [*PROTOCOLS, *FAMILIES] if f"'{name}'" not in str(error.value)] == []
+    page = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text(encoding="utf-8")
+    assert [f for f in FAMILIES if f"`{f}`" not in page and f'`"{f}"`' not in page] == []
 
 
 def test_other_epochs_are_part_of_the_name_and_keep_their_frozen_share():
