@@ -20,12 +20,15 @@ Opener = Callable[[Encoder], Task]
 """An encoder -> the task with its bands. Raises UsageError where the bands do not fit."""
 
 
-def geobench_tasks(folder: Path, partition: str = "default", neighbours: bool = False) -> dict[str, Opener]:
+def geobench_tasks(
+    folder: Path, partition: str = "default", neighbours: bool = False, cache: Path | None = None
+) -> dict[str, Opener]:
     """Every set of GEO-Bench in `folder`: the benchmark's, that of one version of it, or that of one set; of version 2
     the sets that are read, from their tortilla files.
 
     `neighbours`: a band that a set lacks is replaced as MMEarth's evaluation does, where it does; otherwise it is
-    masked for encoders that know of missing bands, and refused to others. Raises UsageError where there is no set.
+    masked for encoders that know of missing bands, and refused to others. `cache`: folder in which statistics of sets
+    that hold none are kept. Raises UsageError where there is no set.
     """
     if folder.resolve().name in SETS:
         paths = [folder]
@@ -39,11 +42,11 @@ def geobench_tasks(folder: Path, partition: str = "default", neighbours: bool = 
             f"{folder} holds no set of GEO-Bench v1.0: {hint} one with `geomeld geobench fetch m-so2sat --out DIR`."
         )
     openers = {path.name: _opener(path, partition, neighbours) for path in paths}
-    return openers | {name: partial(_opened_v2, path) for name, path in second.items()}
+    return openers | {name: partial(_opened_v2, path, cache) for name, path in second.items()}
 
 
-def _opened_v2(path: Path, encoder: Encoder) -> Task:
-    return open_set_v2(path, encoder.bands, fill="mask" if encoder.masks_bands else "refuse")
+def _opened_v2(path: Path, cache: Path | None, encoder: Encoder) -> Task:
+    return open_set_v2(path, encoder.bands, fill="mask" if encoder.masks_bands else "refuse", cache=cache)
 
 
 def _opener(path: Path, partition: str, neighbours: bool) -> Opener:

@@ -86,7 +86,7 @@ def evaluate(request: Request, out: Path) -> list[Score]:
         if menu and asked.protocols:
             left_out += run_tasks(asked, results)
         if ZERO_SHOT in request.protocols:
-            left_out += told_by_text(encoders, menu, results)
+            left_out += told_by_text(encoders, menu, results, request.device)
         results.leave_out(left_out)
         for each in left_out:
             if not each.broken:
@@ -108,7 +108,9 @@ def _nothing(left_out: Sequence[LeftOut]) -> GeoMeldError:
 
 def menu_of(request: Request, cache: Path) -> dict[str, Opener]:
     """The tasks that are asked for. Raises UsageError for a name that is in none of the folders."""
-    menu = {} if request.geobench is None else geobench_tasks(request.geobench, request.partition, request.neighbours)
+    menu: dict[str, Opener] = {}
+    if request.geobench is not None:
+        menu = geobench_tasks(request.geobench, request.partition, request.neighbours, cache / "statistics")
     if request.dataset is not None and (request.tasks or request.protocols):
         menu |= simulated_menu(request.dataset, _held_out(request.encoders), cache / "truth")
     return chosen(menu, request.tasks)
@@ -180,5 +182,5 @@ def _on_tiles(request: Request, encoders: Mapping[str, Encoder], dataset: Datase
     why = "retrieval and the probe of tiles are for checkpoints of this project"
     left_out = [LeftOut(e.title, dataset.path.name, "held-out tiles", "pretraining", why) for e in others]
     for spec in filter(is_checkpoint, encoders):
-        left_out += run_on_tiles(Path(spec), dataset, results, robustness=request.robustness)
+        left_out += run_on_tiles(Path(spec), dataset, results, device=request.device, robustness=request.robustness)
     return left_out

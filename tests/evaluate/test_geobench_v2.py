@@ -15,7 +15,7 @@ from geomeld.core.errors import CorruptAsset, CorruptFile, DatasetError, Missing
 from geomeld.core.retry import Retry
 from geomeld.evaluate.encoders import open_encoder
 from geomeld.evaluate.geobench import Hub, fetch
-from geomeld.evaluate.geobench_v2 import SETS_V2, open_set_v2
+from geomeld.evaluate.geobench_v2 import SETS_V2, open_set_v2, reader
 from geomeld.evaluate.geobench_v2.tortilla import entries
 from geomeld.evaluate.menu import geobench_tasks
 from geomeld.evaluate.task import TaskKind
@@ -155,6 +155,25 @@ def test_a_wrong_sample_is_told(tmp_path, image, label, split, why):
     ]
     with pytest.raises(DatasetError, match=why):
         open_set_v2(path).sample("sample_1")
+
+
+def test_statistics_are_computed_once_for_all_encoders(tmp_path, benv2, monkeypatch):
+    real, images = reader._raster, []
+    monkeypatch.setattr(reader, "_raster", lambda entry: images.append(entry) or real(entry))
+    (open_task,) = geobench_tasks(benv2, cache=tmp_path / "kept").values()
+    first = open_task(open_encoder("random:atto")).own_scale()
+    assert images
+    images.clear()
+    again = open_task(open_encoder("random:atto", ("B4", "B10", "B2"))).own_scale()
+    assert not images
+    fresh = open_set_v2(benv2, ("B4", "B10", "B2"), fill="mask").own_scale()
+    for scale in (again, fresh):
+        np.testing.assert_array_equal(scale.mean, [first.mean[3], np.nan, first.mean[1]])
+        np.testing.assert_array_equal(scale.std, [first.std[3], np.nan, first.std[1]])
+    images.clear()
+    write_set_v2(tmp_path, "benv2", samples("benv2") | {"train": samples("benv2")["test"]})
+    assert open_task(open_encoder("random:atto")).own_scale().mean[0] == 4.5
+    assert images
 
 
 def test_a_sample_named_twice_would_leak(tmp_path):

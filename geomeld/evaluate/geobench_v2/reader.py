@@ -18,6 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from geomeld.core.errors import CorruptFile, DatasetError, UsageError
 from geomeld.evaluate.geobench_v2.sets import SETS_V2, TortillaSet
 from geomeld.evaluate.geobench_v2.tortilla import AGAIN, Entry, entries, parts
+from geomeld.evaluate.kept import Arrays, once
 from geomeld.evaluate.scale import Scale
 from geomeld.evaluate.task import SPLITS, Sample, TaskKind
 
@@ -40,6 +41,8 @@ class GeoBenchV2:
     """Samples of train, valid and test."""
     entries: dict[str, Entry]
     """Sample -> where it lies."""
+    cache: Path | None = None
+    """Folder in which statistics are kept, for the files hold none."""
 
     @property
     def name(self) -> str:
@@ -108,6 +111,17 @@ class GeoBenchV2:
 
     @cached_property
     def _statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        said = json.dumps([STATISTICS, self.fingerprint(), repr(self.record)])
+        kept = once(self.cache, self.name, said, replace(self, bands=self.record.bands)._taken)
+        mean, std = np.full((2, len(self.bands)), np.nan, np.float32)
+        for i, band in enumerate(self.bands):
+            if band in self.record.bands:
+                place = self.record.bands.index(band)
+                mean[i], std[i] = kept["mean"][place], kept["std"][place]
+        return mean, std
+
+    def _taken(self) -> Arrays:
+        """Mean and deviation (bands,) of training images."""
         train = self.names["train"]
         chosen = [train[i] for i in np.unique(np.linspace(0, len(train) - 1, min(len(train), STATISTICS)).astype(int))]
         total, squares = np.zeros((2, len(self.bands)))
@@ -117,10 +131,8 @@ class GeoBenchV2:
             squares += np.square(values).mean((1, 2))
         mean = total / len(chosen)
         std = np.sqrt(np.maximum(squares / len(chosen) - np.square(mean), 0))
-        lacking = np.array([band not in self.record.bands for band in self.bands])
-        mean[lacking] = std[lacking] = np.nan
         std[std == 0] = 1.0  # a band that never varies
-        return mean.astype(np.float32), std.astype(np.float32)
+        return {"mean": mean.astype(np.float32), "std": std.astype(np.float32)}
 
     def _image(self, files: Sequence[Entry]) -> NDArray:
         """The bands of the set (bands, rows, columns) as they were taken."""
@@ -159,11 +171,14 @@ class GeoBenchV2:
         return np.isin(np.arange(self.classes), places).astype(np.int64)
 
 
-def open_set_v2(path: str | Path, bands: Sequence[str] | None = None, *, fill: Fill = "refuse") -> GeoBenchV2:
+def open_set_v2(
+    path: str | Path, bands: Sequence[str] | None = None, *, fill: Fill = "refuse", cache: Path | None = None
+) -> GeoBenchV2:
     """Open one set: its file geobench_NAME.tortilla, one of its parts, or the folder that holds them.
 
     `bands`: names in the order an encoder wants them; without it, those of the set. `fill`: of a band that the set
-    lacks, "refuse" or "mask" (0, and not valid).
+    lacks, "refuse" or "mask" (0, and not valid). `cache`: folder in which the set's statistics are kept once they are
+    computed.
 
     Raises UsageError for a file or band that is not there, DatasetError and CorruptFile for a set that is not whole.
     """
@@ -177,7 +192,7 @@ def open_set_v2(path: str | Path, bands: Sequence[str] | None = None, *, fill: F
             f"{record.name} has no band {', '.join(lacking)}; it has {', '.join(record.bands)}. Choose among these, or "
             'pass fill="mask" to an encoder that knows of missing bands.'
         )
-    return GeoBenchV2(record, chosen, names, found)
+    return GeoBenchV2(record, chosen, names, found, cache)
 
 
 def sets_in(folder: Path) -> dict[str, Path]:
