@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from geomeld.evaluate.card import Card
 from geomeld.evaluate.published import SOURCES, TABLE_2, TABLE_3, Column, published
+from geomeld.evaluate.results import TileSet
 from geomeld.evaluate.summary import Summary, cell, percent
 from geomeld.figures.evaluation_page import Table
 
@@ -21,6 +22,7 @@ NOT_AS_PUBLISHED = " *"
 
 Names = Mapping[str, str]
 Cards = Mapping[str, Card]
+TileSets = Mapping[str, TileSet]
 
 
 def column_of(summary: Summary) -> Column | None:
@@ -40,17 +42,19 @@ def family_of(protocol: str) -> str:
     return protocol
 
 
-def paper_tables(found: Sequence[Summary], cards: Cards, names: Names) -> list[Table]:
+def paper_tables(found: Sequence[Summary], cards: Cards, names: Names, tile_sets: TileSets) -> list[Table]:
     """Tables 2 and 3 of the paper with our rows below theirs; one that we have no number for is left out."""
     tables = []
     for source, columns in (("table 2", TABLE_2), ("table 3", TABLE_3)):
         ours = [s for s in found if column_of(s) in columns]
         if ours:
-            tables.append(_paper_table(source, columns, ours, cards, names))
+            tables.append(_paper_table(source, columns, ours, cards, names, tile_sets))
     return tables
 
 
-def _paper_table(source: str, columns: Sequence[Column], ours: Sequence[Summary], cards: Cards, names: Names) -> Table:
+def _paper_table(
+    source: str, columns: Sequence[Column], ours: Sequence[Summary], cards: Cards, names: Names, tile_sets: TileSets
+) -> Table:
     printed: dict[str, dict[Column, str]] = {
         model: {} for column in columns for model in (p.model for p in published(column, source))
     }
@@ -58,12 +62,16 @@ def _paper_table(source: str, columns: Sequence[Column], ours: Sequence[Summary]
         for each in published(column, source):
             printed[each.model][column] = percent(each.value)
     rows = [[model, "printed", "", *(cells.get(c, "") for c in columns)] for model, cells in printed.items()]
-    lines: dict[tuple[str, str, str], dict[Column, str]] = {}
+    lines: dict[tuple[str, str, str, int], dict[Column, str]] = {}
     for s in ours:
-        key = (names[s.checkpoint], family_of(s.protocol), s.scale)
-        if (stands_in := column_of(s)) is not None:
-            lines.setdefault(key, {})[stands_in] = cell(s) + star(s, cards)
-    rows += [[who, how, scale, *(cells.get(c, "") for c in columns)] for (who, how, scale), cells in lines.items()]
+        how = ", ".join(filter(None, [family_of(s.protocol), _part_of(s, cards, tile_sets)]))
+        for again in range(len(ours)):  # two sets of one name do not hide one another
+            line = lines.setdefault((names[s.checkpoint], how, s.scale, again), {})
+            if (stands_in := column_of(s)) is None or stands_in not in line:
+                break
+        if stands_in is not None:
+            line[stands_in] = cell(s) + star(s, cards)
+    rows += [[who, how, scale, *(cells.get(c, "") for c in columns)] for (who, how, scale, _), cells in lines.items()]
     about = SOURCES[source]
     return Table(
         f"Beside {about.title}",
@@ -71,8 +79,19 @@ def _paper_table(source: str, columns: Sequence[Column], ours: Sequence[Summary]
         "what differs stands below.",
         ("", "protocol", "statistics", *(f"{c.task.split(',')[0]} {SHORT[c.read_out]}, {c.metric}" for c in columns)),
         rows,
-        [f"Printed: {about.where}. {about.protocol}.", f"What differs: {about.differs}.", *notes_on(ours, cards)],
+        [
+            f"Printed: {about.where}. {about.protocol}.",
+            f"What differs: {about.differs}.",
+            *notes_on(ours, cards, tile_sets),
+        ],
     )
+
+
+def _part_of(summary: Summary, cards: Cards, tile_sets: TileSets) -> str:
+    """Which part of a benchmark, or whose tiles, where it is not all of a benchmark."""
+    if (card := cards.get(summary.data)) is not None:
+        return "" if card.partition == "default" else f"partition {card.partition}"
+    return f"tiles of {tile_sets[summary.data].name if summary.data in tile_sets else summary.data}"
 
 
 def other_models(found: Sequence[Summary], cards: Cards, names: Names) -> list[Table]:
@@ -110,13 +129,13 @@ def other_models(found: Sequence[Summary], cards: Cards, names: Names) -> list[T
 
 
 def star(summary: Summary, cards: Cards) -> str:
-    """A mark behind numbers that are not of the published set."""
+    """A mark behind numbers that are not of the published set; tiles of a dataset never are."""
     card = cards.get(summary.data)
-    return NOT_AS_PUBLISHED if card is not None and not card.as_published else ""
+    return "" if card is not None and card.as_published else NOT_AS_PUBLISHED
 
 
-def notes_on(ours: Sequence[Summary], cards: Cards) -> list[str]:
-    """What must be said of ours: sets that are not as published, and galleries."""
+def notes_on(ours: Sequence[Summary], cards: Cards, tile_sets: TileSets | None = None) -> list[str]:
+    """What must be said of ours: sets that are not as published, tiles of datasets, and galleries."""
     used = {s.data: cards[s.data] for s in ours if s.data in cards}
     notes = [
         f"* {card.name}, {'partition ' + card.partition + ', ' if card.partition != 'default' else ''}"
@@ -124,6 +143,10 @@ def notes_on(ours: Sequence[Summary], cards: Cards) -> list[str]:
         f"({'/'.join(f'{n:,}' for n in card.published) if card.published else 'none is known'}), and not comparable."
         for card in used.values()
         if not card.as_published
+    ]
+    notes += [
+        f"* Tiles of {(tile_sets or {}).get(data, data)}: not the paper's test tiles, and not comparable."
+        for data in dict.fromkeys(s.data for s in ours if s.data not in cards)
     ]
     galleries = sorted({s.n for s in ours if column_of(s) in (None, *TABLE_3) and s.protocol.startswith("retrieval")})
     if galleries:

@@ -52,16 +52,23 @@ def main_score(kind: TaskKind, predicted: NDArray, truth: NDArray, classes: int)
     return float(averages(kind, counts, [""] * classes)[MAIN[kind]])
 
 
-def confusion(task: Task, outcome: Outcome) -> NDArray[np.int64]:
-    """(classes, classes): how often the class of the row was called that of the column; images or pixels.
+def confusion(task: Task, outcome: Outcome) -> NDArray[np.float64]:
+    """(classes, classes) in 0..1: of the images or pixels of the row's class, the share that was called the column's;
+    0 for a class that does not occur.
 
-    Of several labels per image: how often an image with the label of the row was given that of the column.
+    Of several labels per image: of the images with the row's label, the share that was given it (on the diagonal), and
+    that was given the column's without having it.
     """
     truth, given = outcome.truth, _given(task.kind, outcome.predicted)
     if task.kind is TaskKind.MULTILABEL:
-        return truth.T.astype(np.int64) @ given.astype(np.int64)
-    cells = truth.ravel().astype(np.int64) * task.classes + given.ravel()
-    return np.bincount(cells, minlength=task.classes**2).reshape(task.classes, task.classes)
+        has, called = truth.astype(bool), given.astype(bool)
+        counts = has.T.astype(np.int64) @ (called & ~has) + np.diag((has & called).sum(0))
+        whole = has.sum(0)
+    else:
+        cells = truth.ravel().astype(np.int64) * task.classes + given.ravel()
+        counts = np.bincount(cells, minlength=task.classes**2).reshape(task.classes, task.classes)
+        whole = counts.sum(1)
+    return counts / np.maximum(whole, 1)[:, None]
 
 
 def tallies(kind: TaskKind, predicted: NDArray, truth: NDArray, classes: int) -> NDArray[np.int64]:

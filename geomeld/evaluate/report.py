@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from geomeld.evaluate.beside import other_models, paper_tables
-from geomeld.evaluate.results import Described, LeftOut, Results
+from geomeld.evaluate.results import Described, LeftOut, Results, TileSet
 from geomeld.evaluate.summary import Summary, baseline, cell, labels_of, summaries
 from geomeld.evaluate.task_view import task_views
 from geomeld.figures.evaluation_page import EvaluationView, Table, write_evaluation_page
@@ -21,6 +21,7 @@ def view_of(results: Results) -> EvaluationView:
     """Everything that the page shows."""
     scores, encoders, cards = results.scores(), results.encoders(), results.cards()
     names, found = labels_of(encoders, scores), summaries(scores)
+    tile_sets = results.tile_sets()
     on_tasks = [s for s in found if s.data in cards]
     commits = ", ".join(sorted({s.commit for s in scores if s.commit}))
     broken = ", ".join(dict.fromkeys(each.task for each in results.left_out() if each.broken))
@@ -29,26 +30,27 @@ def view_of(results: Results) -> EvaluationView:
         f"{len(scores):,} numbers of {len(names)} encoders on {len(cards)} tasks; code {commits or 'unknown'}. "
         "Intervals are 95 %, by bootstrap over test images or queries; of several seeds: mean, outermost bounds."
         + (f" Partial or damaged, and not evaluated: {broken}; why stands at the end." if broken else ""),
-        [*paper_tables(found, cards, names), *other_models(on_tasks, cards, names)],
+        [*paper_tables(found, cards, names, tile_sets), *other_models(on_tasks, cards, names)],
         task_views(results, cards, names, on_tasks),
-        tile_tables([s for s in found if s.data not in cards], names),
+        tile_tables([s for s in found if s.data not in cards], names, tile_sets),
         results.figures(),
         _encoder_table(encoders.values(), names),
         _left_out(results.left_out()),
     )
 
 
-def tile_tables(found: Sequence[Summary], names: Mapping[str, str]) -> list[Table]:
-    """Numbers on the tiles of datasets, a table per protocol."""
+def tile_tables(found: Sequence[Summary], names: Mapping[str, str], tile_sets: Mapping[str, TileSet]) -> list[Table]:
+    """Numbers on the tiles of datasets, a table per dataset and protocol."""
     tables = []
-    for protocol in dict.fromkeys(s.protocol for s in found):
+    for data, protocol in dict.fromkeys((s.data, s.protocol) for s in found):
         rows = [
             [names[s.checkpoint], s.task, s.metric, cell(s), s.baseline_name, baseline(s), s.n]
             for s in found
-            if s.protocol == protocol and "/" not in s.metric
+            if (s.data, s.protocol) == (data, protocol) and "/" not in s.metric
         ]
         header = ("", "what", "metric", "value", "beside it", "its value", "tiles or queries")
-        tables.append(Table(f"Held-out tiles: {protocol}", "Shares in percent.", header, rows))
+        about = f"Tiles of {tile_sets.get(data, data)}. Shares in percent."
+        tables.append(Table(f"Held-out tiles: {protocol}", about, header, rows))
     return tables
 
 

@@ -21,7 +21,7 @@ ENDING = ".scores.jsonl"
 """Of the scores of one part, beside the part itself."""
 FIGURE = ".figure.json"
 OUTCOMES, TASKS, TILES, CACHE = "outcomes", "tasks", "tiles", "cache"
-ENCODERS, LEFT_OUT = "encoders.json", "left_out.json"
+ENCODERS, TILE_SETS, LEFT_OUT = "encoders.json", "datasets.json", "left_out.json"
 Row = TypeVar("Row")
 
 
@@ -41,6 +41,23 @@ class Described:
     def where(self) -> str:
         """What tells it from another of the same title: the end of its path, or its spelling."""
         return self.spec if ":" in self.spec else "/".join(Path(self.spec).parts[-2:])
+
+
+@dataclass(frozen=True)
+class TileSet:
+    """A dataset whose held-out tiles were evaluated, as tables name it."""
+
+    data: str
+    """Its fingerprint."""
+    name: str
+    """Of its folder."""
+    source: str
+    """What its tiles come from, e.g. "simulated"."""
+    tiles: int
+    """All that it has."""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.tiles:,} tiles, source: {self.source})"
 
 
 @dataclass(frozen=True)
@@ -99,6 +116,15 @@ class Results:
         """Encoders by identity."""
         found = [replace(each, bands=tuple(each.bands)) for each in self._read(ENCODERS, Described)]
         return {e.identity: e for e in found}
+
+    def keep_tile_set(self, tiles: TileSet) -> None:
+        """Keep how a dataset is named, beside those that are kept already."""
+        kept = self.tile_sets() | {tiles.data: tiles}
+        self._write(TILE_SETS, [asdict(each) for _, each in sorted(kept.items())])
+
+    def tile_sets(self) -> dict[str, TileSet]:
+        """Datasets by fingerprint."""
+        return {each.data: each for each in self._read(TILE_SETS, TileSet)}
 
     def leave_out(self, left_out: Sequence[LeftOut]) -> None:
         """Keep what the latest run left out."""

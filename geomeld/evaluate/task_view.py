@@ -16,6 +16,13 @@ from geomeld.evaluate.task import Task, TaskKind
 from geomeld.figures.evaluation_page import Example, Table, TaskView
 
 CLASS_METRIC = {TaskKind.MULTICLASS: "F1", TaskKind.MULTILABEL: "F1", TaskKind.SEGMENTATION: "IoU"}
+CONFUSED = {
+    TaskKind.MULTICLASS: "Shares of the images of each true class.",
+    TaskKind.MULTILABEL: "Of the images that have the label of the row: the share that was given it (on the "
+    "diagonal), and that was given another one without having it.",
+    TaskKind.SEGMENTATION: "Shares of the pixels of each true class.",
+}
+"""What a confusion matrix shows."""
 MATRICES, MAPS, ANSWERS, CURVES = 3, 4, 4, 10
 """How many encoders (or runs) are drawn side by side, at most."""
 
@@ -54,6 +61,7 @@ def _view(
         metric,
         {name: _by_class(found, outcome, metric) for name, outcome in drawn.items()},
         {name: confusion(cast(Task, card), o) for name, o in list(drawn.items())[:MATRICES]},
+        CONFUSED[card.kind],
         examples,
         list(card.pictures[: len(next(iter(maps.values()), ()))] / 255),
         maps,

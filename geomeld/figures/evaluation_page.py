@@ -52,8 +52,9 @@ class TaskView:
     class_metric: str = ""
     per_class: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Encoder -> class -> 0..1."""
-    confusion: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
-    """Encoder -> (classes, classes)."""
+    confusion: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Encoder -> (classes, classes) shares of the row's class, 0..1."""
+    confusion_caption: str = ""
     examples: Sequence[Example] = ()
     pictures: Sequence[RGB] = ()
     """Of `maps`."""
@@ -131,7 +132,7 @@ def _task(page: Page, task: TaskView) -> None:
         )
     if task.confusion:
         page.add("<h3>What is taken for what</h3>")
-        page.figure(confusion_matrices(task.confusion, task.classes), "Shares of each true class.")
+        page.figure(confusion_matrices(task.confusion, task.classes), task.confusion_caption)
     if task.maps:
         page.add("<h3>Predictions</h3>")
         page.figure(class_maps(task.pictures, task.maps, task.classes), "Test images, drawn by lot.")

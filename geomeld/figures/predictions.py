@@ -35,14 +35,13 @@ def class_bars(by_encoder: Mapping[str, Mapping[str, float]], metric: str) -> Fi
     return figure
 
 
-def confusion_matrices(matrices: Mapping[str, NDArray[np.int64]], classes: Sequence[str]) -> Figure:
-    """One square per encoder: shares of each true class (row) by the class it was given (column)."""
+def confusion_matrices(matrices: Mapping[str, NDArray[np.float64]], classes: Sequence[str]) -> Figure:
+    """One square per encoder: shares (0..1) of each true class (row) by the class it was given (column)."""
     side = min(5.2, 2.2 + 0.1 * len(classes))
     figure = Figure(figsize=(side * len(matrices) + 1.2, side + 1.2), dpi=110, layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(matrices), sharey=True))
     for axis, (encoder, matrix) in zip(axes, matrices.items(), strict=True):
-        whole = matrix.sum(axis=1, keepdims=True)
-        shown = axis.imshow(matrix / np.maximum(whole, 1), cmap="Blues", vmin=0, vmax=1)
+        shown = axis.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
         axis.set_title(_short(encoder, 40), fontsize=8)
         axis.set_xlabel("given", fontsize=7)
         if len(classes) <= NAMED:

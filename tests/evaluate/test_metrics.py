@@ -75,7 +75,8 @@ def test_one_class_per_image(given):
     for name, value in zip("abcdef", each, strict=True):
         assert found.get(f"F1/{name}", np.nan) == pytest.approx(value, nan_ok=True)
     np.testing.assert_array_equal(
-        confusion(Named(TaskKind.MULTICLASS), given), sk.confusion_matrix(truth, guess, labels=range(C))
+        confusion(Named(TaskKind.MULTICLASS), given),
+        sk.confusion_matrix(truth, guess, labels=range(C), normalize="true"),
     )
 
 
@@ -98,8 +99,13 @@ def test_several_labels_per_image(given):
             expected = float(tm.binary_average_precision(sure[:, i].double(), torch.tensor(truth[:, i])))
             assert found[f"AP/{n}"] == pytest.approx(expected)
     together = confusion(Named(TaskKind.MULTILABEL), given)
-    assert together[1, 4] == (truth[:, 1] * labels[:, 4]).sum()
-    assert together[4, 1] == (truth[:, 4] * labels[:, 1]).sum()
+    recalls = sk.recall_score(truth, labels, average=None, zero_division=0)
+    np.testing.assert_allclose(np.diag(together), recalls)
+    having = [labels[i] for i in range(len(truth)) if truth[i, 1]]
+    wrongly = [labels[i, 4] and not truth[i, 4] for i in range(len(truth)) if truth[i, 1]]
+    assert together[1, 4] == pytest.approx(sum(wrongly) / max(len(having), 1))
+    perfect = replace(given, predicted=np.where(truth > 0, 1.0, -1.0))
+    np.testing.assert_array_equal(confusion(Named(TaskKind.MULTILABEL), perfect), np.diag(held.astype(float)))
 
 
 @pytest.mark.parametrize("given", cases(TaskKind.SEGMENTATION))
@@ -116,7 +122,8 @@ def test_pixels(given):
     assert sum(k.startswith("IoU/") for k in found) == len(held)
     assert found["pixel accuracy"] == pytest.approx(sk.accuracy_score(truth, guess))
     np.testing.assert_array_equal(
-        confusion(Named(TaskKind.SEGMENTATION), given), sk.confusion_matrix(truth, guess, labels=range(C))
+        confusion(Named(TaskKind.SEGMENTATION), given),
+        sk.confusion_matrix(truth, guess, labels=range(C), normalize="true"),
     )
 
 

@@ -15,8 +15,8 @@ from geomeld.evaluate.jobs import outcome_scores
 from geomeld.evaluate.metrics import main_score
 from geomeld.evaluate.outcome import Outcome
 from geomeld.evaluate.published import PUBLISHED, SOURCES, TABLE_2, TABLE_3, published
-from geomeld.evaluate.report import write_report
-from geomeld.evaluate.results import ENDING, Described, LeftOut, Results, keep_part
+from geomeld.evaluate.report import tile_tables, write_report
+from geomeld.evaluate.results import ENDING, Described, LeftOut, Results, TileSet, keep_part
 from geomeld.evaluate.score import Score
 from geomeld.evaluate.score_table import score_lines
 from geomeld.evaluate.summary import cell, labels_of, summaries
@@ -92,7 +92,7 @@ def test_our_rows_stand_below_the_papers_and_other_sets_are_marked() -> None:
     names = {"aaaaaaaaaaaa": "ours"}
     found = summaries([score(), score(protocol="paper fine-tuning", value=0.7)])
     assert family_of("paper linear probe, 2 epochs") == "paper, 2 epochs"
-    (two, three) = paper_tables(found, {"d" * 12: card()}, names)
+    (two, three) = paper_tables(found, {"d" * 12: card()}, names, {})
     assert [row[0] for row in two.rows] == ["ImageNet", "MMEarth (MP-MAE)", "GeoMeld-S2", "GeoMeld-FM (full)", "ours"]
     assert two.rows[-1] == ["ours", "paper", "own", "", "", "70.0 [40.0, 60.0]", "50.0 [40.0, 60.0]", "", ""]
     assert len(three.rows) == 6
@@ -103,11 +103,38 @@ def test_our_rows_stand_below_the_papers_and_other_sets_are_marked() -> None:
     assert "50.0 [40.0, 60.0]" in ranked
     assert all(row[3] for table in others.values() for row in table.rows), "a row does not say what differs"
     for small in (card(splits=(12, 4, 6)), card(partition="0.10x")):
-        (two, _) = paper_tables(found, {"d" * 12: small}, names)
+        (two, _) = paper_tables(found, {"d" * 12: small}, names, {})
         assert two.rows[-1][5:7] == ["70.0 [40.0, 60.0] *", "50.0 [40.0, 60.0] *"]
         assert any("not comparable" in note for note in two.notes)
         last = {t.title: t.rows[-1] for t in other_models(found, {"d" * 12: small}, names)}
         assert last["m-so2sat, linear probe: beside other models"][1].endswith(" *")
+
+
+def test_tiles_of_datasets_are_told_apart_and_never_pass_for_the_papers() -> None:
+    way, gallery = "image to text, same sentence", "retrieval among 500"
+    found = summaries(
+        [score(task=way, protocol=gallery, metric="R@5", value=v, data=d) for v, d in ((0.1, "x"), (0.2, "y"))]
+    )
+    sets = {d: TileSet(d, f"tiles-{d}", "simulated", 500) for d in "xy"}
+    (three,) = paper_tables(found, {}, {"aaaaaaaaaaaa": "ours"}, sets)
+    ours = [[text for text in row if text] for row in three.rows if row[0] == "ours"]
+    assert ours == [
+        ["ours", f"{gallery}, tiles of tiles-{d}", "own", f"{v} [40.0, 60.0] *"]
+        for d, v in (("x", "10.0"), ("y", "20.0"))
+    ]
+    assert sum("tiles-y (500 tiles, source: simulated): not the paper's" in note for note in three.notes) == 1
+    tables = tile_tables(found, {"aaaaaaaaaaaa": "ours"}, sets)
+    assert [(len(t.rows), t.text) for t in tables] == [(1, f"Tiles of {sets[d]}. Shares in percent.") for d in "xy"]
+
+
+def test_sets_of_one_name_do_not_hide_one_another() -> None:
+    cards = {"d" * 12: card(), "e" * 12: card(data="e" * 12, partition="0.10x"), "f" * 12: card(data="f" * 12)}
+    found = summaries([score(data=c * 12, value=v) for c, v in zip("def", (0.1, 0.2, 0.3), strict=True)])
+    (two, _) = paper_tables(found, cards, {"aaaaaaaaaaaa": "ours"}, {})
+    ours = [[row[1], row[6]] for row in two.rows if row[0] == "ours"]
+    assert ours == [
+        ["paper", "10.0 [40.0, 60.0]"], ["paper, partition 0.10x", "20.0 [40.0, 60.0] *"], ["paper", "30.0 [40.0, 60.0]"],
+    ]  # fmt: skip
 
 
 def test_galleries_of_neighbours_stand_beside_nobodys() -> None:
