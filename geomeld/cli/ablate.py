@@ -37,7 +37,7 @@ class Options:
     variants: tuple[str, ...] = ()
     """Rows to run, by the names of their recipes; all without any."""
     epochs: int | None = None
-    """Of pretraining; the scale's own if not given (12, 50)."""
+    """Of pretraining; the scale's own if not given (5, 50)."""
     size: str | None = None
     """Of the encoder, instead of the scale's."""
     batch_size: int | None = None

@@ -21,7 +21,7 @@ ORDER = (
 """What table 3 says: (lower, higher)."""
 
 
-def small(epochs: int = 12, seed: int = 0) -> PretrainConfig:
+def small(epochs: int = 5, seed: int = 0) -> PretrainConfig:
     """What the variants share at small scale: the demo's model, and one tile in four held out, by tile."""
     return replace(
         demo(),
@@ -64,7 +64,7 @@ def table3(shared: PretrainConfig | None = None) -> dict[str, PretrainConfig]:
     the objectives of its recipe. All see the same samples in the same order.
 
     Command: `geomeld ablate DATASET --out DIR`.
-    Cost: 2,000 tiles, 12 epochs and three seeds of each: see docs/ablation.md.
+    Cost: 2,000 tiles, 5 epochs and three seeds of each: see docs/ablation.md.
     Result: one seed of five epochs, in docs/results.md; `geomeld ablate --markdown` prints it.
     """
     shared = shared or small()
