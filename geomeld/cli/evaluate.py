@@ -1,6 +1,7 @@
 """`geomeld evaluate`: encoders x tasks x protocols, to scores.jsonl and a page beside printed numbers."""
 
 import json as jsonlib
+import re
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ class Options:
     robustness: bool = False
     """On a dataset: how scores fall with bands dropped, noise, haze, another resolution."""
     device: str = "auto"
-    """auto, cpu or cuda."""
+    """auto, cpu or cuda; models are loaded there, and features made."""
     json: bool = False
     """Print the scores as JSON lines."""
 
@@ -123,8 +124,13 @@ def _device(name: str) -> str:
 
     from geomeld.core.errors import UsageError
 
-    if name not in ("auto", "cpu") and not name.startswith("cuda"):
-        raise UsageError(f"--device is {name!r}; give auto, cpu or cuda.")
-    if name.startswith("cuda") and not torch.cuda.is_available():
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name in ("auto", "cpu"):
+        return "cuda" if name == "auto" and there else "cpu"
+    if not re.fullmatch(r"cuda(:\d+)?", name):
+        raise UsageError(f"--device is {name!r}; give auto, cpu or cuda (cuda:1 for the second of several).")
+    if not there:
         raise UsageError("There is no CUDA device here that torch can use; leave --device out or give cpu.")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    if int(name.partition(":")[2] or 0) >= there:
+        raise UsageError(f"--device is {name!r}; torch sees CUDA devices 0 to {there - 1} here.")
+    return name

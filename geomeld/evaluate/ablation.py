@@ -116,7 +116,7 @@ def measure(
             column, measured = _measured(task, Outcome.load(jobs[name, contender.title].path(results)))
             found.setdefault(column, {}).setdefault(contender.variant, []).append(measured)
     for contender in contenders:
-        for column, measured in _retrieval(contender, dataset, held_out, results).items():
+        for column, measured in _retrieval(contender, dataset, held_out, results, device).items():
             found.setdefault(column, {}).setdefault(contender.variant, []).append(measured)
     write_scores(results.folder, results.scores())
     return found
@@ -142,14 +142,14 @@ def _measured(task: Task, outcome: Outcome) -> tuple[Column, Measured]:
 
 
 def _retrieval(
-    contender: Contender, dataset: Dataset, held_out: Sequence[int], results: Results
+    contender: Contender, dataset: Dataset, held_out: Sequence[int], results: Results, device: str
 ) -> dict[Column, Measured]:
     """Recall both ways, any tile with the same sentence counted as right; empty without a text side or captions."""
     if contender.checkpoint is None:
         return {}
     data = fingerprint_of(dataset)
     path = results.folder / RETRIEVAL / f"{contender.encoder.identity}-{data}-{len(held_out)}.npz"
-    hits = _kept_hits(path) if path.exists() else _hits(contender, dataset, held_out)
+    hits = _kept_hits(path) if path.exists() else _hits(contender, dataset, held_out, device)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic(path) as file:
@@ -184,11 +184,13 @@ def _kept_hits(path: Path) -> dict[str, NDArray[np.float64]]:
         raise CorruptFile(f"{path} holds no ranks of retrieval ({error}); remove it and run again.") from None
 
 
-def _hits(contender: Contender, dataset: Dataset, held_out: Sequence[int]) -> dict[str, NDArray[np.float64]]:
+def _hits(
+    contender: Contender, dataset: Dataset, held_out: Sequence[int], device: str
+) -> dict[str, NDArray[np.float64]]:
     """(queries,) whether a right answer is among the first WITHIN, 0..1 where scores tie, both ways; and what a random
     order would reach, without shape."""
     assert contender.checkpoint is not None
-    model = load_model(contender.checkpoint)
+    model = load_model(contender.checkpoint, device)
     new = features(model, dataset, held_out, progress=False)
     pairs = pairs_of(
         Sides(model, dataset, new, new, contender.title, contender.encoder.identity, fingerprint_of(dataset))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from geomeld.core.errors import DatasetError
 from geomeld.core.modality import Categorical
@@ -10,7 +11,7 @@ from geomeld.dataset import Dataset
 from geomeld.evaluate.health import flat_map, health_scores
 from geomeld.evaluate.origin import why_no_text
 from geomeld.evaluate.probe import dominant_class
-from geomeld.evaluate.results import ENDING, TILES, Described, LeftOut, Results, keep_part, read_part, slug
+from geomeld.evaluate.results import ENDING, TILES, Described, LeftOut, Results, TileSet, keep_part, read_part, slug
 from geomeld.evaluate.retrieval import retrieval_scores
 from geomeld.evaluate.robustness import CLEAN, cells_in, robustness_scores
 from geomeld.evaluate.tiles import LABELS, Sides, probe_scores, sides
@@ -34,15 +35,21 @@ def is_checkpoint(spec: str) -> bool:
 
 
 def run_on_tiles(
-    checkpoint: Path, dataset: Dataset, results: Results, split: Split | None = None, *, robustness: bool = False
+    checkpoint: Path,
+    dataset: Dataset,
+    results: Results,
+    split: Split | None = None,
+    device: str | torch.device = "cpu",
+    *,
+    robustness: bool = False,
 ) -> list[LeftOut]:
     """Score a checkpoint on the tiles that its own run held out (`split` overrides it), and say what was left out; the
     folder is held by the caller. Features and robustness, which take their time, are not computed again where they are
-    there.
+    there, whatever the device.
 
     Raises CheckpointError for a folder that is no checkpoint, DatasetError where there is nothing to evaluate on.
     """
-    tiles = sides(checkpoint, dataset, split, results.cache)
+    tiles = sides(checkpoint, dataset, split, results.cache, device)
     parts = {name: part(tiles) for name, part in PARTS.items()}
     if not any(parts.values()):
         raise DatasetError(
@@ -51,6 +58,7 @@ def run_on_tiles(
         )
     parts["embedding health"] = health_scores(tiles)
     results.describe([_described(checkpoint, tiles)])
+    results.keep_tile_set(TileSet(tiles.data, dataset.path.name, dataset.manifest.source, len(dataset)))
     for name, scores in parts.items():
         keep_part(_path(results, tiles, name), scores)
     _keep_map(tiles, results)

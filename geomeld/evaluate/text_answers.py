@@ -16,7 +16,9 @@ from geomeld.evaluate.zero_shot import PROTOCOL, zero_shot
 from geomeld.models.weights import load_model
 
 
-def told_by_text(encoders: Mapping[str, Encoder], menu: Mapping[str, Opener], results: Results) -> list[LeftOut]:
+def told_by_text(
+    encoders: Mapping[str, Encoder], menu: Mapping[str, Opener], results: Results, device: str = "cpu"
+) -> list[LeftOut]:
     """Compute what is not there yet and keep it; what does not fit, with the reason."""
     left_out = []
     results.describe([described(spec, encoder) for spec, encoder in encoders.items()])
@@ -24,7 +26,7 @@ def told_by_text(encoders: Mapping[str, Encoder], menu: Mapping[str, Opener], re
         for spec, encoder in encoders.items():
             try:
                 task = opener(encoder)
-                outcome = _outcome(spec, encoder, task, results)
+                outcome = _outcome(spec, encoder, task, results, device)
             except UsageError as error:
                 left_out.append(LeftOut(encoder.title, name, PROTOCOL, "pretraining", str(error)))
                 continue
@@ -38,10 +40,10 @@ def told_by_text(encoders: Mapping[str, Encoder], menu: Mapping[str, Opener], re
     return left_out
 
 
-def _outcome(spec: str, encoder: Encoder, task: Task, results: Results) -> Outcome:
+def _outcome(spec: str, encoder: Encoder, task: Task, results: Results, device: str) -> Outcome:
     if not is_checkpoint(spec):
         raise UsageError(NO_TEXT)
-    model = load_model(spec)
+    model = load_model(spec, device)
     if why := why_no_text(model, origin_of(Path(spec))):
         raise UsageError(why)
     path = _path(encoder, task, results)

@@ -84,13 +84,19 @@ def fingerprint_of(dataset: Dataset) -> str:
     return hashlib.sha256(json.dumps([shards, dataset.tile_ids]).encode()).hexdigest()[:12]
 
 
-def sides(checkpoint: Path, dataset: Dataset, split: Split | None = None, cache: Path | None = None) -> Sides:
-    """Features of a checkpoint on both sides of the split of its own run (`split` overrides it), kept in the folder
-    `cache` part by part, so that an interrupted pass goes on.
+def sides(
+    checkpoint: Path,
+    dataset: Dataset,
+    split: Split | None = None,
+    cache: Path | None = None,
+    device: str | torch.device = "cpu",
+) -> Sides:
+    """Features of a checkpoint on both sides of the split of its own run (`split` overrides it), made on `device` and
+    kept in the folder `cache` part by part, so that an interrupted pass goes on.
 
     Raises CheckpointError for a folder that is no checkpoint, DatasetError where there is nothing to evaluate on.
     """
-    model, origin = load_model(checkpoint), origin_of(checkpoint)
+    model, origin = load_model(checkpoint, device), origin_of(checkpoint)
     train, held_out = (split or origin.split).apply(dataset)
     usable = {t for t in dataset.tile_ids if model.config.input.name in dataset.layers_of(t)}
     train, held_out = [t for t in train if t in usable], [t for t in held_out if t in usable]
@@ -115,7 +121,7 @@ def features(
     key: str = "",
     progress: bool = True,
 ) -> Features:
-    """Features of tiles; those that cannot be read are left out.
+    """Features of tiles, made where the model is; those that cannot be read are left out.
 
     In the folder `cache`, where one is given, they are kept part by part under `key`, which stands for the weights and
     the data. Raises DatasetError where no tile can be read.

@@ -240,6 +240,8 @@ def test_a_partial_and_a_damaged_set_cost_no_other_set(bench, tmp_path, capsys) 
         (("random:atto", "--geobench", "{bench}", "--seeds", "0"), 2, "--seeds is 0"),
         (("random:atto", "--geobench", "{bench}", "--protocols", "U-Net", "--epochs", "0"), 2, "--epochs is 0"),
         (("random:atto", "--geobench", "{bench}", "--device", "abacus"), 2, "auto, cpu or cuda"),
+        (("random:atto", "--geobench", "{bench}", "--device", "cuda:second"), 2, "auto, cpu or cuda"),
+        (("random:atto", "--geobench", "{bench}", "--device", "cuda:99"), 2, "CUDA device"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )

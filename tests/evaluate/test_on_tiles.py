@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 
 from geomeld.core.config import to_json
 from geomeld.dataset import Dataset, open_dataset, update_metadata
-from geomeld.evaluate import tiles
+from geomeld.evaluate import text_answers, tiles
+from geomeld.evaluate.geobench import SETS
 from geomeld.evaluate.results import Results
 from geomeld.evaluate.run import Request, evaluate
 from geomeld.evaluate.tiles import features
@@ -22,6 +24,7 @@ from geomeld.models.text import TextConfig, train_tokenizer
 from geomeld.models.weights import load_model, save_checkpoint
 from geomeld.recipes.pretraining import mp_mae_jepa
 from geomeld.testing.datasets import CAPTIONS, tiny_dataset
+from geomeld.testing.geobench import write_set
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +115,27 @@ def test_a_second_evaluation_sees_no_tile_again_and_ends_with_the_same_scores(
     assert {s.protocol.split(",")[0] for s in scores} >= {"linear probe", "zero-shot", "embedding health"}
     monkeypatch.setattr(tiles, "read_tiles", Reads(until=0))
     assert evaluate(request, tmp_path) == scores
+
+
+def test_models_are_loaded_where_it_is_asked_and_features_found_again_on_any_device(
+    checkpoint, dataset, tmp_path, monkeypatch
+) -> None:
+    asked = []
+
+    def loaded(path, device="cpu"):
+        asked.append(str(device))
+        return load_model(path)
+
+    for module in (tiles, text_answers):
+        monkeypatch.setattr(module, "load_model", loaded)
+    request = Request((str(checkpoint),), dataset=dataset, device="cuda:1")
+    scores = evaluate(request, tmp_path / "out")
+    assert asked == ["cuda:1"]
+    record = SETS["m-so2sat"]
+    image = {band: np.full((record.size, record.size), 0.1, np.float32) for band in record.bands}
+    write_set(tmp_path, "m-so2sat", {split: [(image, 0)] for split in ("train", "valid", "test")})
+    words = Request((str(checkpoint),), geobench=tmp_path, protocols=("zero-shot",), device="cuda:1")
+    assert evaluate(words, tmp_path / "text")
+    assert asked == ["cuda:1", "cuda:1"]
+    monkeypatch.setattr(tiles, "read_tiles", Reads(until=0))
+    assert evaluate(replace(request, device="cpu"), tmp_path / "out") == scores
