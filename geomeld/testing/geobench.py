@@ -22,6 +22,7 @@ from geomeld.evaluate.task import TaskKind
 from geomeld.modalities import MODALITIES
 from geomeld.sources.simulated.source import SimulatedSource
 from geomeld.sources.simulated.truth import stratified_places
+from geomeld.sources.source import Scene
 
 RESOLUTION = dict(zip(SENTINEL2, (60, 10, 10, 10, 20, 20, 20, 20, 20, 60, 60, 20, 20), strict=True))
 WAVELENGTH = dict(
@@ -31,6 +32,14 @@ WAVELENGTH = dict(
         strict=True,
     )
 )
+SUMMER = dt.datetime(2020, 6, 1, tzinfo=dt.UTC)
+"""From when on simulated images are taken, within 60 days."""
+LOOKS = 6
+"""Scenes of least cloud among which the clearest over a place is chosen, or the first that is clear."""
+CLEAR = 0.98
+"""Share of an image without cloud from which it is clear."""
+PRESENT = 0.05
+"""Share of an image from which a class is one of its labels."""
 COLOURS = {"02": "blue", "03": "green", "04": "red", "08": "NIR"}
 
 
@@ -241,22 +250,25 @@ def simulated_set(root: Path, name: str, counts: tuple[int, int, int] = (4, 2, 2
 
 
 def simulated_pixels(seed: int, lon: float, lat: float, size: int) -> tuple[dict[str, NDArray], NDArray[np.int64]]:
-    """Sentinel-2 as it was seen at a place, band by band (size, size), reflectance x 10000, and which class of
-    WorldCover each pixel is. Beyond 128 pixels both begin anew."""
-    source, grid = SimulatedSource(seed), Grid.centred_on(lon, lat, metres=1280.0)
-    start = dt.datetime(2020, 6, 1, tzinfo=dt.UTC)
+    """Sentinel-2 as it was seen at a place on a clear day of a summer, band by band (size, size), reflectance x 10000,
+    and which class of WorldCover each pixel is."""
+    source, grid = SimulatedSource(seed), Grid.centred_on(lon, lat, metres=10.0 * size)
 
-    def layer(name: str) -> NDArray:
-        modality = MODALITIES[name]
-        seen = source.scenes(modality, grid, start, start + dt.timedelta(days=15))
-        read = source.read(modality, seen[:1], grid)
-        values = np.zeros(modality.shape()) if read is None else np.where(read.valid, read.values, 0)
-        repeated = np.pad(values, ((0, 0), (0, size), (0, size)), mode="wrap")
-        return repeated[:, :size, :size]
+    def layer(name: str, scenes: Sequence[Scene]) -> NDArray:
+        read = source.read(MODALITIES[name], scenes, grid)
+        empty = np.zeros((len(MODALITIES[name].bands), size, size))
+        return empty if read is None else np.where(read.valid, read.values, 0)
 
+    def seen(name: str) -> list[Scene]:
+        return source.scenes(MODALITIES[name], grid, SUMMER, SUMMER + dt.timedelta(days=60))
+
+    best, share = None, -1.0
+    for scene in sorted(seen("sentinel2"), key=lambda scene: scene.cloud_cover or 0)[:LOOKS]:
+        if share < CLEAR and (clear := source.clear_share(scene, grid) or 0.0) > share:
+            best, share = scene, clear
     codes = [c.code for c in MODALITIES["esa_worldcover"].kind.classes]  # type: ignore[union-attr]
-    optical = dict(zip(MODALITIES["sentinel2"].bands, layer("sentinel2"), strict=True))
-    return optical, np.searchsorted(codes, layer("esa_worldcover")[0])
+    optical = dict(zip(MODALITIES["sentinel2"].bands, layer("sentinel2", [best] if best else []), strict=True))
+    return optical, np.searchsorted(codes, layer("esa_worldcover", seen("esa_worldcover")[:1])[0])
 
 
 def _simulated(record: BenchmarkSet, seed: int, lon: float, lat: float) -> tuple[dict[str, NDArray], Any]:
@@ -268,7 +280,8 @@ def _simulated(record: BenchmarkSet, seed: int, lon: float, lat: float) -> tuple
     present = np.zeros(record.classes, np.int64)
     if record.kind is TaskKind.SEGMENTATION:
         return bands, (1 + index % (record.classes - 1)).astype(np.int16)
-    present[np.unique(index) % record.classes] = 1
+    common = np.bincount(index.ravel()) >= PRESENT * index.size
+    present[np.flatnonzero(common) % record.classes] = 1
     return bands, present if record.kind is TaskKind.MULTILABEL else int(np.bincount(index.ravel()).argmax())
 
 
