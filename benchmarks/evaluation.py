@@ -12,7 +12,7 @@ import torch
 from geomeld.evaluate.bootstrap import intervals
 from geomeld.evaluate.encoders import open_encoder
 from geomeld.evaluate.features import BATCH, features_of
-from geomeld.evaluate.frozen import NEIGHBOURS, TEMPERATURES, _best
+from geomeld.evaluate.frozen import NEIGHBOURS, TEMPERATURES, best_fit
 from geomeld.evaluate.geobench import SETS, open_set
 from geomeld.evaluate.images import images_for
 from geomeld.evaluate.logistic import sweep
@@ -68,7 +68,7 @@ def read_outs(rows: int, kind: TaskKind, classes: int) -> None:
     known, y, held_out, truth = values[:rows], labels[:rows], values[rows:], labels[rows:]
 
     def choose() -> object:
-        return _best(sweep(known, y, classes), lambda model: main_score(kind, model(held_out), truth, classes))
+        return best_fit(sweep(known, y, classes), lambda model: main_score(kind, model(held_out), truth, classes))
 
     def near() -> object:
         return votes(known, y, held_out, classes, [(k, t) for k in NEIGHBOURS for t in TEMPERATURES])

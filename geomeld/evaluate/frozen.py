@@ -68,7 +68,7 @@ def lbfgs_probe(
     _only(task, PROBE, TaskKind.MULTICLASS, TaskKind.MULTILABEL)
     values, labels = features_of(encoder, task, "train", scale, cache, progress=progress)
     held_out, truth = features_of(encoder, task, "valid", scale, cache, progress=progress)
-    penalty, model, score = _best(
+    penalty, model, score = best_fit(
         sweep(values, labels, task.classes),
         lambda model: main_score(task.kind, model(held_out), truth, task.classes),
     )
@@ -97,7 +97,7 @@ def segmentation_probe(
         given = model(held_out).argmax(1)
         return main_score(task.kind, given[None], truth[None], task.classes)
 
-    penalty, model, score = _best(sweep(values, labels, task.classes), judge)
+    penalty, model, score = best_fit(sweep(values, labels, task.classes), judge)
     predicted, truth = passed(
         encoder, task, "test", scale, _segmenter(encoder, model), f"{task.name}, test", progress=progress
     )
@@ -125,7 +125,7 @@ def _segmenter(encoder: Encoder, model: Linear) -> Callable[[Tensor, Tensor, Any
     return classes
 
 
-def _best(fits: Iterable[tuple[float, Model]], judge: Callable[[Model], float]) -> tuple[float, Model, float]:
+def best_fit(fits: Iterable[tuple[float, Model]], judge: Callable[[Model], float]) -> tuple[float, Model, float]:
     """(penalty, model, score) of the best of models that come from the simplest on; the simplest of those that tie."""
     best: tuple[float, Model, float] | None = None
     waited = 0

@@ -1,6 +1,6 @@
 """Probe: how well a linear classifier on frozen features tells a tile's dominant land cover, beside two baselines."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,8 @@ from geomeld.evaluate.task import TaskKind
 
 NO_CLASS = -1
 """Label of a tile without a valid pixel of the product."""
+ReadOut = Callable[[NDArray], NDArray[np.int64]]
+"""Features (n, d) to classes (n,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +52,20 @@ def mean_spectrum(tile: Tile, modality: Modality) -> NDArray[np.float64]:
     return features.ravel()
 
 
+def linear_classes(features: NDArray, labels: NDArray[np.int64]) -> ReadOut:
+    """Logistic regression (L2, C = 1, standardised features) fitted on `features` (n, d) and `labels` (n,).
+
+    With one class among the labels it gives that class. For a probe whose penalty is chosen see `frozen.lbfgs_probe`.
+    """
+    _, model = next(sweep(features, labels, int(labels.max()) + 1, [1 / len(features)]))
+    return lambda new: model(new).argmax(1)
+
+
 def linear_probe(
     train: NDArray, train_labels: NDArray[np.int64], test: NDArray, test_labels: NDArray[np.int64]
 ) -> ProbeScores:
-    """Logistic regression (L2, C = 1, standardised features) fitted on `train` (n, d) and scored on `test` (m, d).
-
-    With one class in `train` it predicts that class. For a probe whose penalty is chosen see `frozen.lbfgs_probe`.
-    """
-    _, model = next(sweep(train, train_labels, int(train_labels.max()) + 1, [1 / len(train)]))
-    return _scores(test_labels, model(test).argmax(1))
+    """Scores on `test` (m, d) of `linear_classes` of `train` (n, d)."""
+    return _scores(test_labels, linear_classes(train, train_labels)(test))
 
 
 def majority(train_labels: NDArray[np.int64], test_labels: NDArray[np.int64]) -> ProbeScores:

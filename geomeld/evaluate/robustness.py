@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from geomeld.core.draw import draw_words, generator
@@ -23,7 +20,7 @@ from geomeld.evaluate.cross_sensor import cross_sensor_scores
 from geomeld.evaluate.disturbance import DISTURBANCES, Change, Disturbance, Picture
 from geomeld.evaluate.encoder import Encoder, padded
 from geomeld.evaluate.neighbours import nearest_class
-from geomeld.evaluate.probe import NO_CLASS, dominant_class
+from geomeld.evaluate.probe import NO_CLASS, ReadOut, dominant_class, linear_classes
 from geomeld.evaluate.score import Score
 from geomeld.evaluate.truth import earth_of
 from geomeld.loader import read_tiles
@@ -44,21 +41,11 @@ DRAWS = 1000
 SEASONS = {"3 months later": 91, "6 months later": 182, "9 months later": 273}
 
 Classes = NDArray[np.int64]
-ReadOut = Callable[[NDArray[np.float32]], Classes]
-"""Features (n, width) to classes (n,)."""
 Network = Callable[[Tensor], Tensor]
 """z-scored images (B, bands, H, W) to features (B, width)."""
 
 
 # --- read-outs, fitted on clean images ---
-
-
-def linear_read_out(features: NDArray[np.float32], labels: Classes) -> ReadOut:
-    """Logistic regression on standardised features."""
-    if len(np.unique(labels)) == 1:
-        return lambda new: np.full(len(new), labels[0], np.int64)
-    fitted = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(features.astype(float), labels)
-    return lambda new: fitted.predict(new.astype(float)).astype(np.int64)
 
 
 def neighbours_read_out(features: NDArray[np.float32], labels: Classes) -> ReadOut:
@@ -67,7 +54,7 @@ def neighbours_read_out(features: NDArray[np.float32], labels: Classes) -> ReadO
 
 
 READ_OUTS: Mapping[str, Callable[[NDArray[np.float32], Classes], ReadOut]] = {
-    "linear probe": linear_read_out,
+    "linear probe": linear_classes,
     "kNN": neighbours_read_out,
 }
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from geomeld.core.draw import generator
 from geomeld.core.errors import CorruptFile, UsageError
 from geomeld.evaluate.bootstrap import intervals
-from geomeld.evaluate.frozen import _best, enlarged, knn, lbfgs_probe, segmentation_probe
+from geomeld.evaluate.frozen import best_fit, enlarged, knn, lbfgs_probe, segmentation_probe
 from geomeld.evaluate.geobench import open_set
 from geomeld.evaluate.logistic import Linear, sweep
 from geomeld.evaluate.metrics import scores_of
@@ -143,7 +143,7 @@ def test_hopeless_penalties_are_not_tried():
             asked.append(penalty)
             yield penalty, penalty
 
-    assert _best(fits(), scores.__getitem__) == (0.01, 0.01, 0.5)
+    assert best_fit(fits(), scores.__getitem__) == (0.01, 0.01, 0.5)
     assert asked == [1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5]
 
 

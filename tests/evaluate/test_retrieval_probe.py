@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from geomeld.evaluate.probe import linear_probe, majority
+from geomeld.evaluate.probe import linear_classes, linear_probe, majority
 from geomeld.evaluate.retrieval import chance_at, recall_at, same_caption
 
 
@@ -34,6 +37,24 @@ def test_captions_are_the_same_apart_from_case_and_spaces() -> None:
         [True, True, False],
         [False, False, True],
     ]
+
+
+@pytest.mark.parametrize(("classes", "width", "rows"), [(2, 5, 40), (4, 30, 300), (7, 320, 150)])
+def test_the_linear_classifier_is_scikit_learns(classes: int, width: int, rows: int) -> None:
+    rng = np.random.default_rng(classes)
+    features = (rng.normal(size=(rows + 500, width)) * np.logspace(0, -2, width) + 3).astype(np.float32)
+    told = (features - features.mean(0))[:, :classes] / features[:, :classes].std(0)
+    told += rng.normal(size=told.shape)
+    labels = told.argmax(1) * 2 + 1  # even classes are missing
+    theirs = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-8, max_iter=10_000))
+    theirs.fit(features[:rows].astype(float), labels[:rows])
+    given = linear_classes(features[:rows], labels[:rows])(features[rows:])
+    assert (given != theirs.predict(features[rows:].astype(float))).sum() <= 1  # one on the border may fall either way
+
+
+def test_of_one_class_that_class_is_given() -> None:
+    features = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    assert linear_classes(features, np.full(9, 3))(features).tolist() == [3] * 9
 
 
 def test_the_probe_separates_what_is_separable_and_nothing_else() -> None:
