@@ -146,6 +146,8 @@ def _told_v2(opened: "GeoBenchV2") -> dict[str, Any]:
 
 def _task(opened: "GeoBench | GeoBenchV2", published: tuple[int, int, int] | None) -> dict[str, Any]:
     """What both versions tell of a set; `published`: samples of train, valid and test, where they are known."""
+    from geomeld.evaluate.task import SIMULATED
+
     first = next(names[0] for names in opened.names.values() if names)
     sample, scale = opened.sample(first), opened.own_scale()
     here = {split: len(names) for split, names in opened.names.items()}
@@ -155,7 +157,7 @@ def _task(opened: "GeoBench | GeoBenchV2", published: tuple[int, int, int] | Non
         "class_names": opened.class_names,
         "size": opened.size,
         "splits": here,
-        "as_published": published in (None, tuple(here.values())),
+        "as_published": SIMULATED not in opened.traps and published in (None, tuple(here.values())),
         "statistics": {b: (float(m), float(s)) for b, m, s in zip(scale.bands, scale.mean, scale.std, strict=True)},
         "first": {b: float(v.mean()) for b, v in zip(opened.bands, sample.values, strict=True)},
     }

@@ -139,8 +139,8 @@ def notes_on(ours: Sequence[Summary], cards: Cards, tile_sets: TileSets | None =
     used = {s.data: cards[s.data] for s in ours if s.data in cards}
     notes = [
         f"* {card.name}, {'partition ' + card.partition + ', ' if card.partition != 'default' else ''}"
-        f"{'/'.join(f'{n:,}' for n in card.splits)} images of train/valid/test: not the published set "
-        f"({'/'.join(f'{n:,}' for n in card.published) if card.published else 'none is known'}), and not comparable."
+        f"{'/'.join(f'{n:,}' for n in card.splits)} images of train/valid/test: not the published set"
+        f"{' (' + '/'.join(f'{n:,}' for n in card.published) + ')' if card.published else ''}, and not comparable."
         for card in used.values()
         if not card.as_published
     ]

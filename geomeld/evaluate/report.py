@@ -3,11 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from geomeld.evaluate.beside import other_models, paper_tables
 from geomeld.evaluate.results import Described, LeftOut, Results, TileSet
 from geomeld.evaluate.summary import Summary, baseline, cell, labels_of, summaries
 from geomeld.evaluate.task_view import task_views
 from geomeld.figures.evaluation_page import EvaluationView, Table, write_evaluation_page
+from geomeld.figures.predictions import class_bars
 
 PAGE = "evaluation.html"
 
@@ -33,7 +36,7 @@ def view_of(results: Results) -> EvaluationView:
         [*paper_tables(found, cards, names, tile_sets), *other_models(on_tasks, cards, names)],
         task_views(results, cards, names, on_tasks),
         tile_tables([s for s in found if s.data not in cards], names, tile_sets),
-        results.figures(),
+        [*class_figures([s for s in found if s.data not in cards], names, tile_sets), *results.figures()],
         _encoder_table(encoders.values(), names),
         _left_out(results.left_out()),
     )
@@ -52,6 +55,25 @@ def tile_tables(found: Sequence[Summary], names: Mapping[str, str], tile_sets: M
         about = f"Tiles of {tile_sets.get(data, data)}. Shares in percent."
         tables.append(Table(f"Held-out tiles: {protocol}", about, header, rows))
     return tables
+
+
+def class_figures(
+    found: Sequence[Summary], names: Mapping[str, str], tile_sets: Mapping[str, TileSet]
+) -> list[tuple[str, Figure]]:
+    """Captions and figures of what is scored class by class on tiles, one per dataset, task and metric."""
+    groups: dict[tuple[str, str, str], dict[str, dict[str, float]]] = {}
+    for s in found:
+        metric, _, name = s.metric.partition("/")
+        if name:
+            by_encoder = groups.setdefault((s.data, f"{s.task}, {s.protocol}", metric), {})
+            by_encoder.setdefault(names[s.checkpoint], {})[name] = s.value
+    return [
+        (
+            f"{about}: {metric} of every class on held-out tiles of {tile_sets.get(data, data)}.",
+            class_bars(held, metric),
+        )
+        for (data, about, metric), held in groups.items()
+    ]
 
 
 def _encoder_table(encoders: Iterable[Described], names: Mapping[str, str]) -> Table:

@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 from geomeld.evaluate.scale import Scale
 
 SPLITS = ("train", "valid", "test")
+SIMULATED_MARK = "simulated.json"
+"""File beside a set, or the end of its name, that says: written from the simulated Earth in the form of the set."""
+SIMULATED = (
+    "images and labels are of the simulated Earth, in the form of the set: what is said below is of the real one"
+)
+"""What such a set says before its other traps."""
 
 
 class TaskKind(Enum):

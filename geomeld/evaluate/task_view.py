@@ -67,6 +67,7 @@ def _view(
         maps,
         _curves(outcomes, names),
         main_metric(card.kind),
+        f"By epoch. Tested: {'; '.join(dict.fromkeys(str(o.chosen.get('rule')) for o in outcomes if o.curve))}.",
     )
 
 
@@ -107,12 +108,21 @@ def _table(card: Card, names: Names, found: Sequence[Summary], cards: Mapping[st
     if floor is not None and floor.baseline is not None:
         cells = [percent(floor.baseline) if m == floor.metric else "" for m in metrics]
         lines.append([floor.baseline_name, "", "", *cells, "", floor.n])
-    abouts = [f"{n}: {p.about}." for n, p in PROTOCOLS.items() if any(s.protocol.startswith(n) for s in found)]
+    abouts = [_about(name) for name in dict.fromkeys(s.protocol for s in found)]
     abouts += notes_on(found, cards)
     return Table(
         card.name, "Percent, with 95 % intervals.",
         ("", "protocol", "statistics", *metrics, "seeds", "test images"), lines, abouts,
     )  # fmt: skip
+
+
+def _about(protocol: str) -> str:
+    """What a protocol is, by its name; of one in another number of epochs, what it would be in full."""
+    if protocol in PROTOCOLS:
+        return f"{protocol}: {PROTOCOLS[protocol].about}."
+    whole = max((name for name in PROTOCOLS if protocol.startswith(f"{name}, ")), key=len, default="")
+    cut = protocol.removeprefix(f"{whole}, ")
+    return f"{protocol}: a trial of {cut} in all; in full, {PROTOCOLS[whole].about}." if whole else f"{protocol}."
 
 
 def _by_class(found: Sequence[Summary], outcome: Outcome, metric: str) -> dict[str, float]:

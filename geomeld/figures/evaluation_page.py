@@ -62,6 +62,7 @@ class TaskView:
     """"true", then encoders -> (images, rows, columns)."""
     curves: Mapping[str, Curve] = field(default_factory=dict)
     curve_metric: str = ""
+    curve_caption: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def _task(page: Page, task: TaskView) -> None:
     page.table(task.scores.header, [_unbroken(row) for row in task.scores.rows])
     _notes(page, [*task.scores.notes, *task.notes])
     page.add(f"<details><summary>The set</summary>{definitions(task.facts)}</details>")
-    if task.per_class:
+    if any(task.per_class.values()):
         page.add("<h3>By class</h3>")
         page.figure(
             class_bars(task.per_class, task.class_metric), f"{task.class_metric} of every class on test images."
@@ -141,7 +142,7 @@ def _task(page: Page, task: TaskView) -> None:
         page.cards(_card(example) for example in task.examples)
     if task.curves:
         page.add("<h3>Learning curves</h3>")
-        page.figure(learning_curves(task.curves, task.curve_metric), "By epoch; the validation score chose the epoch.")
+        page.figure(learning_curves(task.curves, task.curve_metric), task.curve_caption)
 
 
 def _card(example: Example) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from geomeld.core.grid import Grid
 from geomeld.evaluate.geobench.sets import SENTINEL2, SETS, BenchmarkSet
-from geomeld.evaluate.task import TaskKind
+from geomeld.evaluate.task import SIMULATED_MARK, TaskKind
 from geomeld.modalities import MODALITIES
 from geomeld.sources.simulated.source import SimulatedSource
 from geomeld.sources.simulated.truth import stratified_places
@@ -244,9 +244,11 @@ def simulated_set(root: Path, name: str, counts: tuple[int, int, int] = (4, 2, 2
     record, places = SETS[name], stratified_places(seed, sum(counts))
     made = [_simulated(record, seed, lon, lat) for lon, lat, _ in places]
     train, valid, _ = counts
-    return write_set(
+    folder = write_set(
         root, name, {"train": made[:train], "valid": made[train : train + valid], "test": made[train + valid :]}
     )
+    _dump(folder / SIMULATED_MARK, {"earth": seed})
+    return folder
 
 
 def simulated_pixels(seed: int, lon: float, lat: float, size: int) -> tuple[dict[str, NDArray], NDArray[np.int64]]:

@@ -1,6 +1,7 @@
 """GEO-Bench v2: small sets in tortilla files as the benchmark's tools lay them out, of any pixels or simulated ones."""
 
 import io
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
 from geomeld.evaluate.geobench_v2.sets import SETS_V2
-from geomeld.evaluate.task import TaskKind
+from geomeld.evaluate.task import SIMULATED_MARK, TaskKind
 from geomeld.sources.simulated.truth import stratified_places
 from geomeld.testing.geobench import simulated_pixels
 
@@ -100,7 +101,9 @@ def simulated_set_v2(
         made.append((np.concatenate([image, np.zeros_like(image[: record.beyond])]), label))
     train, valid, _ = counts
     splits = {"train": made[:train], "validation": made[train : train + valid], "test": made[train + valid :]}
-    return write_set_v2(root, name, splits)[0]
+    (path,) = write_set_v2(root, name, splits)
+    path.with_suffix(f".{SIMULATED_MARK}").write_text(json.dumps({"earth": seed}))
+    return path
 
 
 def _blown_up(image: NDArray) -> NDArray:

@@ -1,11 +1,14 @@
 """Every encoder behind its adapter gives what its own network gives, and what cannot be opened is told."""
 
 import hashlib
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
+from geomeld.core.config import to_json
 from geomeld.core.errors import CheckpointError, UsageError
 from geomeld.evaluate.encoder import Encoder
 from geomeld.evaluate.encoders import open_encoder
@@ -15,6 +18,7 @@ from geomeld.models.geomeld_fm import GeoMeldFM, ModelConfig
 from geomeld.models.spec import LayerSpec
 from geomeld.models.timm_weights import IMAGENET, initialise_encoder, to_timm
 from geomeld.models.weights import WEIGHTS, save_checkpoint
+from geomeld.recipes.ablation import table3
 
 
 def seeded(shape: tuple[int, ...], seed: int = 0) -> torch.Tensor:
@@ -71,6 +75,18 @@ def test_a_checkpoint_is_its_encoder(checkpoint):
         _, maps = peer.forward_intermediates(images)
         for ours, theirs in zip(encoder.pyramid(images), maps, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_a_checkpoint_that_lost_its_tokenizer_is_not_taken_for_one_without_text(checkpoint, tmp_path):
+    assert not (checkpoint / "tokenizer.json").exists()
+    lost = shutil.copytree(checkpoint, tmp_path / "lost")
+    for recipe, fits in (("mp_mae", True), ("geomeld_fm", False)):
+        (lost / "run.json").write_text(json.dumps({"config": to_json(table3()[recipe])}))
+        if fits:
+            open_encoder(str(lost))
+        else:
+            with pytest.raises(CheckpointError, match=r"lacks tokenizer.json, though its run learned from captions"):
+                open_encoder(str(lost))
 
 
 def test_parameters_of_a_checkpoint_go_from_stem_to_norm(checkpoint):

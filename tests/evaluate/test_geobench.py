@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -16,7 +17,9 @@ import pytest
 from geomeld.cli import geobench as verb
 from geomeld.core.errors import CorruptAsset, CorruptFile, DatasetError, UsageError
 from geomeld.core.retry import Retry
+from geomeld.evaluate.card import card_of
 from geomeld.evaluate.geobench import SETS, Hub, TaskKind, fetch, open_set
+from geomeld.evaluate.task import SIMULATED
 from geomeld.testing.geobench import Place, simulated_set, task_specs, write_sample, write_set
 from geomeld.testing.hub import serve_hub
 
@@ -253,3 +256,7 @@ def test_the_simulated_earth_fills_the_sets_of_the_paper(tmp_path, name):
         assert 0 < np.median(nir) < 10000
         assert (nir != red).any()
     assert len({s.values.tobytes() for s in samples}) == 3
+    assert opened.traps[0] == SIMULATED
+    as_many = replace(card_of(opened), published=card_of(opened).splits)  # by their number alone they would pass
+    assert not card_of(opened).as_published
+    assert as_many.as_published

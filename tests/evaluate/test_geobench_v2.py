@@ -18,7 +18,7 @@ from geomeld.evaluate.geobench import Hub, fetch
 from geomeld.evaluate.geobench_v2 import SETS_V2, open_set_v2, reader
 from geomeld.evaluate.geobench_v2.tortilla import entries
 from geomeld.evaluate.menu import geobench_tasks
-from geomeld.evaluate.task import TaskKind
+from geomeld.evaluate.task import SIMULATED, TaskKind
 from geomeld.testing.geobench_v2 import geotiff, simulated_set_v2, tortilla, write_set_v2
 from geomeld.testing.hub import serve_hub
 
@@ -231,6 +231,8 @@ def test_the_simulated_sets_are_laid_out_as_the_published_ones(tmp_path, name):
     with rasterio.open(io.BytesIO(entries(path)[0].inside()[opened.record.image].read())) as image:
         assert (image.count, image.width) == {"treesatai": (12, 304), "cloudsen12": (14, 32)}[name]
     assert opened.size == {"treesatai": 6, "cloudsen12": 32}[name]
+    assert opened.traps[0] == SIMULATED
+    assert opened.record.splits is None
 
 
 def test_a_set_is_fetched_checked_and_shown(tmp_path, capsys):

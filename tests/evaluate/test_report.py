@@ -15,7 +15,7 @@ from geomeld.evaluate.jobs import outcome_scores
 from geomeld.evaluate.metrics import main_score
 from geomeld.evaluate.outcome import Outcome
 from geomeld.evaluate.published import PUBLISHED, SOURCES, TABLE_2, TABLE_3, published
-from geomeld.evaluate.report import tile_tables, write_report
+from geomeld.evaluate.report import class_figures, tile_tables, write_report
 from geomeld.evaluate.results import ENDING, Described, LeftOut, Results, TileSet, keep_part
 from geomeld.evaluate.score import Score
 from geomeld.evaluate.score_table import score_lines
@@ -161,9 +161,10 @@ def results(tmp_path: Path) -> Results:
         made.save(kept.folder / "tasks" / f"{kind.name}.npz")
         for encoder in ("one", "two"):
             predicted = truth if kind is TaskKind.SEGMENTATION else rng.standard_normal((6, 3)).astype(np.float32)
+            rule = {"rule": "the last epoch" if kind is TaskKind.MULTICLASS else "best on validation"}
             curve = ({"epoch": 1, "loss": 2.0, "valid": 0.1}, {"epoch": 2, "loss": 1.0, "valid": 0.2})
             outcome = Outcome(
-                made.name, "knn", encoder, encoder, made.data, "own", 0, names, predicted, truth, {}, curve
+                made.name, "knn", encoder, encoder, made.data, "own", 0, names, predicted, truth, rule, curve
             )
             path = kept.outcome_path(made.name, encoder, made.data, "knn", "own", 0)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -182,11 +183,34 @@ def test_the_page_shows_every_kind_of_task_offline_with_data_escaped(results: Re
     assert page.count("<h3>By class</h3>") == 3
     assert page.count("<img") == 3 * 3 + 2 * 6 + 1  # bars, matrices, curves; pictures of images; one figure of maps
     assert "a trap." in page
+    assert page.count("<figcaption>By epoch. Tested: the last epoch.") == 1
+    assert page.count("<figcaption>By epoch. Tested: best on validation.") == 2
     assert "it has &lt;i&gt;no&lt;/i&gt; bands" in page
     assert "<b>MULTI" not in page
     assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", page)
     assert "100.0 [100.0, 100.0]".replace(" ", "\N{NO-BREAK SPACE}") in page  # a segmentation that equals the truth
     assert write_report(results).read_text() == page
+
+
+def test_what_is_scored_by_class_on_tiles_is_drawn() -> None:
+    given = {"task": "zero-shot", "protocol": "templates", "data": "x"}
+    found = summaries(
+        [
+            score(metric=m, value=v, **given)
+            for m, v in (("accuracy", 0.5), ("recall/Trees", 0.1), ("recall/Water", 0.9))
+        ]
+    )
+    ((caption, figure),) = class_figures(found, {"aaaaaaaaaaaa": "ours"}, {"x": TileSet("x", "mine", "stac", 9)})
+    assert caption == "zero-shot, templates: recall of every class on held-out tiles of mine (9 tiles, source: stac)."
+    (line,) = figure.axes[0].lines
+    assert line.get_xdata().tolist() == [0.1, 0.9]
+
+
+def test_a_protocol_cut_short_is_not_described_as_the_whole(results: Results) -> None:
+    for path in results.folder.glob(f"outcomes/*/*{ENDING}"):
+        path.write_text(path.read_text().replace('"knn"', '"paper U-Net, 3 epochs"'))
+    page = write_report(results).read_text()
+    assert "paper U-Net, 3 epochs: a trial of 3 epochs in all; in full, " in page
 
 
 def test_lines_for_the_terminal_name_every_encoder_and_task(results: Results) -> None:

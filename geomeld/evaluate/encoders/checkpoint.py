@@ -11,7 +11,7 @@ from geomeld.evaluate.encoder import Encoder
 from geomeld.evaluate.encoders.identity import DIGITS
 from geomeld.evaluate.origin import origin_of, title_of
 from geomeld.models.encoder import SIZES, Block, ConvNeXtV2
-from geomeld.models.weights import WEIGHTS, load_model
+from geomeld.models.weights import TOKENIZER, WEIGHTS, load_model
 
 
 class PatchEncoder(Encoder):
@@ -72,12 +72,17 @@ def _depth(path: Sequence[str]) -> tuple[int, int]:
 def open_checkpoint(folder: str, bands: Sequence[str] | None = None) -> PatchEncoder:
     """The encoder of a checkpoint folder, in evaluation mode; its identity is that of the file of weights.
 
-    Raises UsageError where there is no such folder or `bands` are not its own, CheckpointError for a damaged one.
+    Raises UsageError where there is no such folder or `bands` are not its own, CheckpointError for one that is damaged
+    or not whole.
     """
     path = Path(folder)
     if not path.is_dir():
         raise UsageError(f"There is no checkpoint folder {folder}, and no kind of encoder is spelt so.")
-    model = load_model(path)
+    model, origin = load_model(path), origin_of(path)
+    if model.tokenizer is None and "ITC" in (origin.objectives or ()):
+        raise CheckpointError(
+            f"{folder} lacks {TOKENIZER}, though its run learned from captions: it is not whole; copy it again."
+        )
     spec = model.config.input
     if bands is not None and tuple(bands) != spec.bands:
         raise UsageError(
@@ -88,5 +93,5 @@ def open_checkpoint(folder: str, bands: Sequence[str] | None = None) -> PatchEnc
         identity = sha256((path / WEIGHTS).read_bytes()).hexdigest()[:DIGITS]
     except OSError as error:
         raise CheckpointError(f"{path / WEIGHTS} cannot be read: {error}.") from error
-    title = title_of(model, origin_of(path))
+    title = title_of(model, origin)
     return PatchEncoder(model.encoder, title, identity, spec.bands, spec.mean, spec.std).eval()

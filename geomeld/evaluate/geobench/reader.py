@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +20,7 @@ from geomeld.evaluate.geobench.records import AGAIN, attributes, label_of, task_
 from geomeld.evaluate.geobench.sets import SETS, BenchmarkSet
 from geomeld.evaluate.geobench.statistics import own_scale, pretraining_scale
 from geomeld.evaluate.scale import Scale
-from geomeld.evaluate.task import SPLITS, Sample, TaskKind
+from geomeld.evaluate.task import SIMULATED, SIMULATED_MARK, SPLITS, Sample, TaskKind
 from geomeld.modalities import SENTINEL2_BANDS
 
 DATED = re.compile(r"(.*)_\d{4}-\d{2}-\d{2}")
@@ -193,6 +193,8 @@ def open_set(
         )
     chosen = _default_bands(record) if bands is None else tuple(bands)
     class_names = record.class_names or specs["class_names"]
+    if (path / SIMULATED_MARK).exists():
+        record = replace(record, splits=None, traps=(SIMULATED, *record.traps))
     return GeoBench(
         path, record, chosen, _origin(record, chosen, fill), partition, _split_names(path, partition), class_names
     )

@@ -20,7 +20,7 @@ from geomeld.evaluate.geobench_v2.sets import SETS_V2, TortillaSet
 from geomeld.evaluate.geobench_v2.tortilla import AGAIN, Entry, entries, parts
 from geomeld.evaluate.kept import Arrays, once
 from geomeld.evaluate.scale import Scale
-from geomeld.evaluate.task import SPLITS, Sample, TaskKind
+from geomeld.evaluate.task import SIMULATED, SIMULATED_MARK, SPLITS, Sample, TaskKind
 
 SPLIT = "tortilla:data_split"
 SPELT = {"train": "train", "validation": "valid", "val": "valid", "valid": "valid", "test": "test"}
@@ -100,9 +100,7 @@ class GeoBenchV2:
 
     def pretraining_scale(self, mean: Sequence[float], std: Sequence[float]) -> Scale:
         """Normalisation by an encoder's statistics: reflectance x 10000, one per band of `bands`."""
-        if not len(self.bands) == len(mean) == len(std):
-            raise UsageError(f"{len(self.bands)} bands need as many means and deviations; got {len(mean)}, {len(std)}.")
-        return Scale(self.bands, np.asarray(mean, np.float32), np.asarray(std, np.float32), "pretraining")
+        return Scale.of_pretraining(self.bands, mean, std)
 
     def fingerprint(self) -> str:
         """First 12 digits of a SHA-256 over set and bands, the names of all samples by split, and where each lies."""
@@ -185,6 +183,8 @@ def open_set_v2(
     files = _files(Path(path))
     found, names = _samples(files)
     record = _settled(SETS_V2[_set_of(files[0])], found[names["train"][0]] if names["train"] else None)
+    if files[0].with_suffix(f".{SIMULATED_MARK}").exists():
+        record = replace(record, splits=None, traps=(SIMULATED, *record.traps))
     chosen = record.bands if bands is None else tuple(bands)
     lacking = [band for band in chosen if band not in record.bands]
     if (lacking and fill == "refuse") or len(lacking) == len(chosen):
