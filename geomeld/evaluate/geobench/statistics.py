@@ -51,6 +51,4 @@ def pretraining_scale(record: BenchmarkSet, bands: Sequence[str], mean: Sequence
             f"{record.name} holds values in no known unit, on which statistics of other data mean nothing; "
             "normalise it by its own."
         )
-    if not len(bands) == len(mean) == len(std):
-        raise UsageError(f"{len(bands)} bands need as many means and deviations; got {len(mean)} and {len(std)}.")
-    return Scale(tuple(bands), np.asarray(mean, np.float32), np.asarray(std, np.float32), "pretraining")
+    return Scale.of_pretraining(bands, mean, std)

@@ -98,9 +98,7 @@ class SimulatedTask:
 
     def pretraining_scale(self, mean: Sequence[float], std: Sequence[float]) -> Scale:
         """Normalisation by an encoder's statistics: reflectance x 10000, one per band of `bands`."""
-        if not len(self.bands) == len(mean) == len(std):
-            raise UsageError(f"{len(self.bands)} bands need as many means and deviations; got {len(mean)}, {len(std)}.")
-        return Scale(self.bands, np.asarray(mean, np.float32), np.asarray(std, np.float32), "pretraining")
+        return Scale.of_pretraining(self.bands, mean, std)
 
     def fingerprint(self) -> str:
         """First 12 digits of a SHA-256 over the names of all samples by split, their labels and the dataset's own
