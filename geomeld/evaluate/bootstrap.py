@@ -23,13 +23,18 @@ def intervals(
 
     A draw in which a class does not occur says nothing about that class. Raises what `metrics.scores_of` raises.
     """
-    found = resampled(task, outcome, metrics, seed, draws)
-    defined = {name: values[np.isfinite(values)] for name, values in found.items()}
-    return {
-        name: (float(np.percentile(values, WITHIN[0])), float(np.percentile(values, WITHIN[1])))
-        for name, values in defined.items()
-        if len(values)
-    }
+    found = {name: bounds(values) for name, values in resampled(task, outcome, metrics, seed, draws).items()}
+    return {name: each for name, each in found.items() if each is not None}
+
+
+def bounds(drawn: NDArray[np.float64]) -> tuple[float, float] | None:
+    """Bounds of the 95 % percentile interval of a metric (draws,), of the draws in which it is defined; None where it
+    is in none."""
+    defined = drawn[np.isfinite(drawn)]
+    if not len(defined):
+        return None
+    low, high = np.percentile(defined, WITHIN)
+    return float(low), float(high)
 
 
 def resampled(
@@ -54,6 +59,14 @@ def resampled(
         blocks.append(found)
     wanted = metric.in_order(task.kind, blocks[0]) if metrics is None else [m for m in metrics if m in blocks[0]]
     return {name: np.concatenate([block[name] for block in blocks]) for name in wanted}
+
+
+def drawn_sums(counts: NDArray, data: str, seed: int = 0, draws: int = 1000) -> NDArray[np.float64]:
+    """(draws, ...): `counts` (n, ...) of images summed over n of them drawn with replacement. Which those are depends
+    on the seed, `data` (a fingerprint) and n alone, as in `resampled`."""
+    flat = counts.reshape(len(counts), -1).astype(np.float64)
+    sums = [weights.astype(np.float64) @ flat for weights in _weights(data, seed, draws, len(counts))]
+    return np.concatenate(sums).reshape(draws, *counts.shape[1:])
 
 
 def _by_rank(name: str) -> bool:

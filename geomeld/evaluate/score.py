@@ -35,6 +35,9 @@ class Score:
     baseline: float | None = None
     """Chance, or what a method without the model reaches."""
     baseline_name: str = ""
+    baseline_low: float | None = None
+    """Bounds of the baseline's interval over the same draws; None where it has none, as chance."""
+    baseline_high: float | None = None
     commit: str = ""
     """Commit of the code where it is known, else its version."""
 

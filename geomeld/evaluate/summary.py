@@ -1,7 +1,7 @@
 """Summary: the scores of all seeds as one number with its interval, and how encoders are named beside it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,9 @@ class Summary:
     n: int
     baseline: float | None
     baseline_name: str
+    baseline_low: float | None = None
+    """Bounds of the baseline's interval; None where it has none."""
+    baseline_high: float | None = None
 
 
 def summaries(scores: Iterable[Score]) -> list[Summary]:
@@ -46,18 +49,13 @@ def _summary(group: list[Score]) -> Summary:
         one.task, one.data, one.protocol, one.metric, one.checkpoint, one.scale,
         float(np.mean([s.value for s in group])), min(lows, default=None), max(highs, default=None),
         len({s.seed for s in group}), one.n, one.baseline, one.baseline_name,
+        one.baseline_low, one.baseline_high,
     )  # fmt: skip
 
 
 def cell(summary: Summary) -> str:
     """ "49.6 [47.0, 52.1]", in percent where it is a share."""
-    if not is_share(summary):
-        bounds = "" if summary.low is None else f" [{summary.low:.3g}, {summary.high:.3g}]"
-        return f"{summary.value:.3g}{bounds}"
-    bounds = (
-        "" if summary.low is None or summary.high is None else f" [{percent(summary.low)}, {percent(summary.high)}]"
-    )
-    return percent(summary.value) + bounds
+    return _printed(summary.value, summary.low, summary.high, percent if is_share(summary) else _plain)
 
 
 def is_share(summary: Summary) -> bool:
@@ -66,10 +64,19 @@ def is_share(summary: Summary) -> bool:
 
 
 def baseline(summary: Summary) -> str:
-    """What a number is held against; empty where it is held against nothing."""
+    """What a number is held against, as `cell` prints it; empty where it is held against nothing."""
     if summary.baseline is None:
         return ""
-    return percent(summary.baseline) if is_share(summary) else f"{summary.baseline:.3g}"
+    low, high = summary.baseline_low, summary.baseline_high
+    return _printed(summary.baseline, low, high, percent if is_share(summary) else _plain)
+
+
+def _printed(value: float, low: float | None, high: float | None, form: Callable[[float], str]) -> str:
+    return form(value) + ("" if low is None or high is None else f" [{form(low)}, {form(high)}]")
+
+
+def _plain(value: float) -> str:
+    return f"{value:.3g}"
 
 
 UNBOUNDED = ("median rank", "effective rank", "uniformity", "alignment", "intrinsic dimension")

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,11 +14,13 @@ from tqdm import tqdm
 
 from geomeld.batch import collate
 from geomeld.core.errors import DatasetError
+from geomeld.core.modality import Categorical
 from geomeld.dataset import Dataset
+from geomeld.evaluate.class_scores import Share, class_scores
 from geomeld.evaluate.features import BATCH, FOLDER, VERSION
 from geomeld.evaluate.kept import Arrays, once
 from geomeld.evaluate.origin import Origin, origin_of, title_of, why_no_text
-from geomeld.evaluate.probe import NO_CLASS, as_metrics, dominant_class, linear_probe, majority, mean_spectrum
+from geomeld.evaluate.probe import NO_CLASS, ReadOut, commonest_class, dominant_class, linear_classes, mean_spectrum
 from geomeld.evaluate.results import code
 from geomeld.evaluate.score import Score
 from geomeld.loader import Split, read_tiles
@@ -66,6 +68,11 @@ class Sides:
     def reads_text(self) -> bool:
         """Whether its text side was trained."""
         return not why_no_text(self.model, self.origin)
+
+    def share(self, task: str, protocol: str, metric: str, share: Share, n: int, name: str, floor: Share) -> Score:
+        """A share of these tiles with its interval, beside the `floor` of that `name` with its own."""
+        score = self.score(task, protocol, metric, share.value, n, (name, floor.value))
+        return replace(score, low=share.low, high=share.high, baseline_low=floor.low, baseline_high=floor.high)
 
     def score(
         self, task: str, protocol: str, metric: str, value: float, n: int, floor: tuple[str, float] = ("", np.nan)
@@ -163,9 +170,11 @@ def _numpy(x: torch.Tensor) -> NDArray[np.float32]:
 
 
 def probe_scores(tiles: Sides) -> list[Score]:
-    """Accuracy, balanced accuracy and macro F1 of the dominant land cover by a linear probe, each beside the commonest
-    class and beside the same probe on the mean spectrum; none where no tile has the product."""
+    """Accuracy, balanced accuracy, macro F1 and recall per class of the dominant land cover by a linear probe, each
+    beside the commonest class and beside the same probe on the mean spectrum, all on the same draws of tiles; none
+    where no tile has the product."""
     modality, dataset = MODALITIES[LABELS], tiles.dataset
+    assert isinstance(modality.kind, Categorical)
     reference = next(m for m in MODALITIES.values() if m.composite and m.gsd == 10)
 
     def labelled(side: Features) -> tuple[NDArray[np.int64], NDArray]:
@@ -178,11 +187,18 @@ def probe_scores(tiles: Sides) -> list[Score]:
     a, b = train_y != NO_CLASS, test_y != NO_CLASS
     if not a.any() or not b.any():
         return []
-    probe = as_metrics(linear_probe(tiles.seen.pooled[a], train_y[a], tiles.new.pooled[b], test_y[b]))
-    plain = as_metrics(linear_probe(train_spectrum[a], train_y[a], test_spectrum[b], test_y[b]))
-    most = as_metrics(majority(train_y[a], test_y[b]))
+    names, truth = [c.name for c in modality.kind.classes], test_y[b]
+
+    def scored(read: ReadOut, seen: NDArray) -> dict[str, Share]:
+        return class_scores(read(seen[b]), truth, names, tiles.data)
+
+    probe = scored(linear_classes(tiles.seen.pooled[a], train_y[a]), tiles.new.pooled)
+    floors = {
+        "commonest class": scored(commonest_class(train_y[a]), test_y),
+        "mean spectrum": scored(linear_classes(train_spectrum[a], train_y[a]), test_spectrum),
+    }
     return [
-        tiles.score("dominant land cover", "linear probe", metric, probe[metric], int(b.sum()), (name, base[metric]))
-        for metric in probe
-        for name, base in (("commonest class", most), ("mean spectrum", plain))
+        tiles.share("dominant land cover", "linear probe", metric, share, len(truth), name, floor[metric])
+        for metric, share in probe.items()
+        for name, floor in floors.items()
     ]

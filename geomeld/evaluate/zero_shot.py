@@ -1,16 +1,15 @@
 """Zero-shot: classes that nobody trained for, told by the nearest of the texts that describe them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geomeld.core.draw import generator
 from geomeld.core.errors import UsageError
 from geomeld.core.modality import Categorical, Modality
+from geomeld.evaluate.class_scores import Share, class_scores
 from geomeld.evaluate.encoder import padded
 from geomeld.evaluate.outcome import Outcome
 from geomeld.evaluate.probe import NO_CLASS, dominant_class
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from geomeld.evaluate.tiles import Sides
 
 PROTOCOL = "zero-shot, prompt ensemble"
-DRAWS = 1000
 
 TEMPLATES = (
     "A flat stretch of land, for the most part {}.",
@@ -180,31 +178,14 @@ def _land_cover(tiles: "Sides", modality: Modality, names: Sequence[str]) -> lis
     if not len(truth):
         return []
     given = (tiles.new.images[at] @ class_vectors(tiles.model, phrases_of(names)).T).argmax(axis=1)
-    task, scores = f"{modality.title}, dominant class", []
-    bounds = _bounds(given, truth, task)
-    commonest = float(np.bincount(truth).max() / len(truth))
-    for metric, value in accuracies(given, truth, names).items():
-        score = tiles.score(task, PROTOCOL, metric, value, len(truth), ("chance", 1 / len(names)))
-        low, high = bounds.get(metric, (None, None))
-        scores.append(replace(score, low=low, high=high))
-    most = tiles.score(task, PROTOCOL, "accuracy", scores[0].value, len(truth), ("commonest class", commonest))
-    return [scores[0], replace(most, low=scores[0].low, high=scores[0].high), *scores[1:]]
-
-
-def accuracies(given: NDArray[np.int64], truth: NDArray[np.int64], names: Sequence[str]) -> dict[str, float]:
-    """ "accuracy", "balanced accuracy" (mean recall of the classes that occur) and "recall/CLASS" of these."""
-    recalls = {f"recall/{names[c]}": float((given[truth == c] == c).mean()) for c in np.unique(truth)}
-    overall = {"accuracy": float((given == truth).mean()), "balanced accuracy": float(np.mean([*recalls.values()]))}
-    return overall | recalls
-
-
-def _bounds(given: NDArray[np.int64], truth: NDArray[np.int64], key: str) -> dict[str, tuple[float, float]]:
-    rng = generator(0, "zero-shot-bootstrap", key)
-    names = [str(c) for c in range(int(max(given.max(), truth.max())) + 1)]
-    drawn = []
-    for _ in range(DRAWS):
-        at = rng.integers(0, len(truth), len(truth))
-        found = accuracies(given[at], truth[at], names)
-        drawn.append((found["accuracy"], found["balanced accuracy"]))
-    low, high = np.percentile(drawn, (2.5, 97.5), axis=0)
-    return {name: (float(a), float(b)) for name, a, b in zip(("accuracy", "balanced accuracy"), low, high, strict=True)}
+    task = f"{modality.title}, dominant class"
+    found = class_scores(given, truth, names, tiles.data)
+    found.pop("macro F1")  # what chance has of it depends on how common each class is
+    most = class_scores(np.full_like(truth, np.bincount(truth).argmax()), truth, names, tiles.data)["accuracy"]
+    floors = {"chance": Share(1 / len(names)), "commonest class": most}
+    return [
+        tiles.share(task, PROTOCOL, metric, share, len(truth), name, floor)
+        for metric, share in found.items()
+        for name, floor in floors.items()
+        if metric == "accuracy" or name == "chance"
+    ]

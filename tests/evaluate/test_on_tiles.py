@@ -13,8 +13,11 @@ from geomeld.core.config import to_json
 from geomeld.dataset import Dataset, open_dataset, update_metadata
 from geomeld.evaluate import text_answers, tiles
 from geomeld.evaluate.geobench import SETS
+from geomeld.evaluate.report import write_report
 from geomeld.evaluate.results import Results
 from geomeld.evaluate.run import Request, evaluate
+from geomeld.evaluate.score import read_scores
+from geomeld.evaluate.summary import baseline, cell, summaries
 from geomeld.evaluate.tiles import features
 from geomeld.loader import read_tiles
 from geomeld.modalities import MODALITIES
@@ -45,6 +48,14 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save_checkpoint(GeoMeldFM(config, tokenizer), folder)
     split = {"by": "tile", "held_out": 0.34, "seed": 0}
     (folder / "run.json").write_text(json.dumps({"config": {"split": split}}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scored(checkpoint: Path, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a whole evaluation."""
+    folder = tmp_path_factory.mktemp("scored")
+    evaluate(Request((str(checkpoint),), dataset=dataset), folder)
     return folder
 
 
@@ -139,3 +150,19 @@ def test_models_are_loaded_where_it_is_asked_and_features_found_again_on_any_dev
     assert asked == ["cuda:1", "cuda:1"]
     monkeypatch.setattr(tiles, "read_tiles", Reads(until=0))
     assert evaluate(replace(request, device="cpu"), tmp_path / "out") == scores
+
+
+def test_shares_of_tiles_stand_with_intervals_and_so_does_what_they_are_held_against(scored) -> None:
+    found = read_scores(scored)
+    probe = [s for s in found if s.protocol == "linear probe"]
+    shares = [*probe, *(s for s in found if s.protocol.startswith("zero-shot"))]
+    assert {s.metric.split("/")[0] for s in shares} == {"accuracy", "balanced accuracy", "macro F1", "recall"}
+    assert all(s.low is not None and s.low <= s.value <= s.high for s in shares)
+    assert {s.baseline_name for s in probe} == {"commonest class", "mean spectrum"}
+    assert all(s.baseline_low <= s.baseline <= s.baseline_high for s in probe)
+    (one,) = (s for s in summaries(probe) if (s.metric, s.baseline_name) == ("accuracy", "commonest class"))
+    page = write_report(Results(scored)).read_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert "[" in cell(one)
+    assert "[" in baseline(one)
+    assert f"<td>{cell(one)}</td><td>commonest class</td><td>{baseline(one)}</td>" in page
+    assert all((s.low, s.high) == (None, None) for s in found if s.protocol == "embedding health")

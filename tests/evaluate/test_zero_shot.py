@@ -11,7 +11,7 @@ from geomeld.core.modality import Categorical
 from geomeld.evaluate.metrics import scores_of
 from geomeld.evaluate.scale import Scale
 from geomeld.evaluate.task import Sample, TaskKind
-from geomeld.evaluate.zero_shot import CLIMATE_ZONES, TEMPLATES, accuracies, class_vectors, phrases_of, zero_shot
+from geomeld.evaluate.zero_shot import CLIMATE_ZONES, TEMPLATES, class_vectors, phrases_of, zero_shot
 from geomeld.modalities import MODALITIES
 
 WORDS = ("forest", "water", "sand")
@@ -98,10 +98,3 @@ def test_tasks_that_cannot_be_told_are_refused() -> None:
     task.kind, task.class_names = TaskKind.MULTICLASS, ()
     with pytest.raises(UsageError, match="does not say what its 3 classes"):
         zero_shot(Planted(), task, "planted", "1" * 12)
-
-
-def test_accuracies_by_hand() -> None:
-    found = accuracies(np.array([0, 0, 1, 2]), np.array([0, 0, 0, 2]), ["a", "b", "c"])
-    assert found == pytest.approx(
-        {"accuracy": 0.75, "balanced accuracy": (2 / 3 + 1) / 2, "recall/a": 2 / 3, "recall/c": 1}
-    )
