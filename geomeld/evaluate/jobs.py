@@ -189,7 +189,7 @@ def outcome_scores(task: Task, outcome: Outcome) -> list[Score]:
         Score(
             outcome.task, outcome.protocol, metric, value, low[metric], high[metric], outcome.seed,
             len(outcome.truth), outcome.encoder, outcome.identity, outcome.data, outcome.scale,
-            floor.get(metric), FLOOR if metric in floor else "", code(),
+            floor.get(metric), FLOOR if metric in floor else "", commit=code(),
         )
         for metric, value in found.items()
     ]  # fmt: skip

@@ -27,7 +27,7 @@ def once(folder: Path | None, name: str, said: str, make: Callable[[], Arrays]) 
         found = make()
         folder.mkdir(parents=True, exist_ok=True)
         with atomic(path) as file:
-            np.savez(file, said=np.array(said), **found)
+            np.savez(file, said=np.array(said), **found)  # type: ignore[arg-type]
     return found
 
 
