@@ -91,6 +91,9 @@ def main(argv: list[str]) -> int:
     else:
         print("\n".join(score_lines(scores, results.encoders(), results.cards())))
         print(f"\npage -> {options.out / PAGE}", file=sys.stderr)
+    for each in results.left_out():
+        if each.partly:
+            print(f"geomeld evaluate: {each}", file=sys.stderr)
     broken = {each.task: each.why for each in results.left_out() if each.broken}
     for task, why in broken.items():
         print(f"geomeld evaluate: {task} could not be evaluated: {why}", file=sys.stderr)

@@ -31,13 +31,19 @@ GALLERY = 1000
 
 @torch.no_grad()
 def cross_sensor(
-    model: GeoMeldFM, dataset: Dataset, tile_ids: Sequence[int], target: Modality, batch_size: int = 32
+    model: GeoMeldFM,
+    dataset: Dataset,
+    tile_ids: Sequence[int],
+    target: Modality,
+    batch_size: int = 32,
+    skipped: dict[int, str] | None = None,
 ) -> tuple[NDArray[np.float64], int]:
     """(similarity (n, n), n): how well the map of `target` that the decoder predicts from the input of one tile fits
     the one measured at another, the negative mean square of the difference of z-scores averaged over cells.
 
-    Row: predicted, from the optical image; column: measured. Tiles that lack one of the two are left out. Raises
-    UsageError where the model has no decoder of the target.
+    Row: predicted, from the optical image; column: measured. Tiles that lack one of the two are left out; those of
+    which one cannot be read go to `skipped` with the reason, or are raised as CorruptFile where there is no such dict.
+    Raises UsageError where the model has no decoder of the target.
     """
     specs = {t.name: t for t in model.config.targets}
     if target.name not in specs:
@@ -46,7 +52,7 @@ def cross_sensor(
     predicted, measured, weights = [], [], []
     have = [t for t in tile_ids if {source.name, spec.name} <= set(dataset.layers_of(t))]
     for start in range(0, len(have), batch_size):
-        tiles = read_tiles(dataset, have[start : start + batch_size], [source, spec], {})
+        tiles = read_tiles(dataset, have[start : start + batch_size], [source, spec], skipped)
         if not tiles:
             continue
         batch = collate(tiles, [source, spec], {source.name: source, spec.name: spec})
@@ -84,7 +90,7 @@ def cross_sensor_scores(tiles: "Sides", seed: int = 0) -> list[Score]:
     for target in (t for t in targets if t.linear_power and isinstance(t.kind, Continuous)):
         drawn = sorted(tiles.new.tile_ids, key=lambda t: draw_words(seed, "gallery", t))[:GALLERY]
         try:
-            similarity, n = cross_sensor(tiles.model, tiles.dataset, drawn, target)
+            similarity, n = cross_sensor(tiles.model, tiles.dataset, drawn, target, skipped=tiles.skipped)
         except DatasetError:  # tiles without this sensor
             continue
         own = np.eye(n, dtype=bool)

@@ -1,30 +1,34 @@
 """On tiles: a checkpoint on the held-out tiles of a dataset, to scores and figures in a folder of results."""
 
+import json
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from geomeld.core.errors import DatasetError
 from geomeld.core.modality import Categorical
 from geomeld.dataset import Dataset
+from geomeld.dataset.files import write_atomically
 from geomeld.evaluate.health import flat_map, health_scores
 from geomeld.evaluate.origin import why_no_text
-from geomeld.evaluate.probe import dominant_class
+from geomeld.evaluate.probe import dominant_classes
 from geomeld.evaluate.results import ENDING, TILES, Described, LeftOut, Results, TileSet, keep_part, read_part, slug
 from geomeld.evaluate.retrieval import retrieval_scores
 from geomeld.evaluate.robustness import CLEAN, cells_in, robustness_scores
+from geomeld.evaluate.score import Score
 from geomeld.evaluate.tiles import LABELS, Sides, probe_scores, sides
 from geomeld.evaluate.zero_shot import zero_shot_scores
 from geomeld.figures.embedding_map import embedding_map
 from geomeld.figures.heat_map import heat_map
 from geomeld.figures.page import image
-from geomeld.loader import Split
+from geomeld.loader import Split, read_tiles
 from geomeld.modalities import MODALITIES
 
 PARTS = {"retrieval": retrieval_scores, "land cover": probe_scores, "zero-shot": zero_shot_scores}
 """What is scored on held-out tiles, always."""
 ROBUSTNESS = "robustness"
+SKIPPED = ".skipped.json"
+"""Of the tiles that robustness could not read, beside its scores."""
 ASKED = "retrieval and zero-shot"
 """What needs a text side."""
 
@@ -58,14 +62,34 @@ def run_on_tiles(
         )
     parts["embedding health"] = health_scores(tiles)
     results.describe([_described(checkpoint, tiles)])
-    results.keep_tile_set(TileSet(tiles.data, dataset.path.name, dataset.manifest.source, len(dataset)))
     for name, scores in parts.items():
         keep_part(_path(results, tiles, name), scores)
     _keep_map(tiles, results)
     if robustness:
         _robustness(tiles, results)
-    why = why_no_text(tiles.model, tiles.origin)
-    return [LeftOut(tiles.encoder, dataset.path.name, ASKED, "pretraining", why)] if why else []
+    unread = " and ".join(tiles.unread())
+    results.keep_tile_set(TileSet(tiles.data, dataset.path.name, _source(dataset), len(dataset), unread))
+    return _left_out(tiles)
+
+
+def _source(dataset: Dataset) -> str:
+    try:
+        return dataset.manifest.source
+    except DatasetError:  # published shards come without
+        return "unknown"
+
+
+def _left_out(tiles: Sides) -> list[LeftOut]:
+    found, name = [], tiles.dataset.path.name
+    if why := why_no_text(tiles.model, tiles.origin):
+        found.append(LeftOut(tiles.encoder, name, ASKED, "pretraining", why))
+    if unread := " and ".join(tiles.unread()):
+        why = (
+            f"{unread} cannot be read, or not whole, and are left out of what needs them (first: "
+            f"{tiles.first_unread()}); geomeld check {tiles.dataset.address or tiles.dataset.path} names them all"
+        )
+        found.append(LeftOut(tiles.encoder, name, "tiles", "pretraining", why, partly=True))
+    return found
 
 
 def _path(results: Results, tiles: Sides, part: str) -> Path:
@@ -73,11 +97,7 @@ def _path(results: Results, tiles: Sides, part: str) -> Path:
 
 
 def _robustness(tiles: Sides, results: Results) -> None:
-    path = _path(results, tiles, ROBUSTNESS)
-    if not path.exists():
-        keep_part(path, robustness_scores(tiles))
-    scores = read_part(path)
-    cells = list(cells_in(scores))
+    cells = list(cells_in(_robustness_kept(tiles, _path(results, tiles, ROBUSTNESS))))
     for read_out in dict.fromkeys(cell.read_out for cell in cells):
         of_it = [cell for cell in cells if cell.read_out == read_out and cell.disturbance != CLEAN]
         rows = {
@@ -93,14 +113,29 @@ def _robustness(tiles: Sides, results: Results) -> None:
         results.keep_figure(name, caption, image(heat_map(rows, beside), "robustness"))
 
 
+def _robustness_kept(tiles: Sides, path: Path) -> list[Score]:
+    """The scores that are kept there; computed where there are none, or a tile that was left out has been mended."""
+    beside = path.with_suffix(SKIPPED)
+    skipped = {int(t): why for t, why in json.loads(beside.read_text()).items()} if beside.exists() else {}
+    mended = [t for t in skipped if read_tiles(tiles.dataset, [t], list(MODALITIES.values()), {})]
+    if path.exists() and not mended:
+        tiles.skipped.update(skipped)
+    else:
+        scores = robustness_scores(tiles)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(beside, json.dumps(tiles.skipped).encode())
+        keep_part(path, scores)
+    return read_part(path)
+
+
 def _keep_map(tiles: Sides, results: Results) -> None:
     """Draw held-out tiles by their features, coloured by land cover, where the dataset has it."""
     modality = MODALITIES[LABELS]
     assert isinstance(modality.kind, Categorical)
-    labels = [dominant_class(tiles.dataset.read(t, [LABELS]), modality) for t in tiles.new.tile_ids]
-    if max(labels) < 0:
+    labels = dominant_classes(tiles.dataset, tiles.new.tile_ids, modality, tiles.skipped)
+    if labels.max() < 0:
         return
-    figure = embedding_map(flat_map(tiles.new.pooled), np.array(labels), modality.kind)
+    figure = embedding_map(flat_map(tiles.new.pooled), labels, modality.kind)
     caption = f"{tiles.encoder}: held-out tiles by the two principal components of their features."
     results.keep_figure(f"{tiles.checkpoint}-{tiles.data}-map", caption, image(figure, "embedding map"))
 

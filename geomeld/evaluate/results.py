@@ -55,9 +55,12 @@ class TileSet:
     """What its tiles come from, e.g. "simulated"."""
     tiles: int
     """All that it has."""
+    unread: str = ""
+    """Those of them that could not be read when it was evaluated last."""
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.tiles:,} tiles, source: {self.source})"
+        lost = f"; {self.unread} cannot be read" if self.unread else ""
+        return f"{self.name} ({self.tiles:,} tiles, source: {self.source}{lost})"
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ class LeftOut:
     why: str
     broken: bool = False
     """Whether a set is partial or damaged; the others do not fit, or are for others."""
+    partly: bool = False
+    """Whether only some tiles cannot be read, and the others were evaluated."""
 
     def __str__(self) -> str:
         return f"{self.encoder} on {self.task}, {self.protocol}: {self.why}"

@@ -20,7 +20,7 @@ from geomeld.evaluate.cross_sensor import cross_sensor_scores
 from geomeld.evaluate.disturbance import DISTURBANCES, Change, Disturbance, Picture
 from geomeld.evaluate.encoder import Encoder, padded
 from geomeld.evaluate.neighbours import nearest_class
-from geomeld.evaluate.probe import NO_CLASS, ReadOut, dominant_class, linear_classes
+from geomeld.evaluate.probe import NO_CLASS, ReadOut, dominant_classes, linear_classes
 from geomeld.evaluate.score import Score
 from geomeld.evaluate.truth import earth_of
 from geomeld.loader import read_tiles
@@ -103,9 +103,12 @@ class Eye:
         return torch.from_numpy(out)
 
 
-def pictures_of(dataset: Dataset, tile_ids: Sequence[int], modality: Modality) -> list[Picture]:
-    """The optical images of tiles; those that cannot be read are left out."""
-    tiles = read_tiles(dataset, tile_ids, [modality], {})
+def pictures_of(
+    dataset: Dataset, tile_ids: Sequence[int], modality: Modality, skipped: dict[int, str] | None = None
+) -> list[Picture]:
+    """The optical images of tiles; those that cannot be read go to `skipped` with the reason, or are raised as
+    CorruptFile where there is no such dict."""
+    tiles = read_tiles(dataset, tile_ids, [modality], skipped)
     found = [(t.tile_id, t.layers[modality.name]) for t in tiles if modality.name in t.layers]
     return [_picture(tile_id, layer) for tile_id, layer in found]
 
@@ -212,14 +215,14 @@ def robustness_on(tiles: "Sides", seed: int = 0) -> Table:
     """The table of a checkpoint: read-outs of the dominant land cover, fitted on training tiles as they are, on
     held-out tiles that are disturbed. Raises DatasetError where no tile has the product of land cover."""
     modality, dataset = MODALITIES[tiles.model.config.input.name], tiles.dataset
-    known = np.array([_label(dataset, t) for t in tiles.seen.tile_ids], np.int64)
+    known = _labels(tiles, tiles.seen.tile_ids)
     if not (known != NO_CLASS).any():
         raise DatasetError(f"{dataset.path} has no {MODALITIES[LABELS].title}: there is no land cover to read out.")
     fit = known != NO_CLASS
     read_outs = {name: make(tiles.seen.pooled[fit], known[fit]) for name, make in READ_OUTS.items()}
     drawn = sorted(tiles.new.tile_ids, key=lambda t: draw_words(seed, "robustness-tiles", t))[:MOST_TILES]
-    labels = {t: _label(dataset, t) for t in drawn}
-    pictures = [p for p in pictures_of(dataset, drawn, modality) if labels[p.tile_id] != NO_CLASS]
+    labels = dict(zip(drawn, _labels(tiles, drawn).tolist(), strict=True))
+    pictures = [p for p in pictures_of(dataset, drawn, modality, tiles.skipped) if labels[p.tile_id] != NO_CLASS]
     if not pictures:
         raise DatasetError(f"No held-out tile of {dataset.path} has {MODALITIES[LABELS].title}.")
     disturbances, left_out = list(DISTURBANCES), {}
@@ -233,8 +236,8 @@ def robustness_on(tiles: "Sides", seed: int = 0) -> Table:
     return table
 
 
-def _label(dataset: Dataset, tile_id: int) -> int:
-    return dominant_class(dataset.read(tile_id, [LABELS]), MODALITIES[LABELS])
+def _labels(tiles: "Sides", tile_ids: Sequence[int]) -> Classes:
+    return dominant_classes(tiles.dataset, tile_ids, MODALITIES[LABELS], tiles.skipped)
 
 
 # --- scores ---

@@ -89,7 +89,7 @@ def evaluate(request: Request, out: Path) -> list[Score]:
             left_out += told_by_text(encoders, menu, results, request.device)
         results.leave_out(left_out)
         for each in left_out:
-            if not each.broken:
+            if not each.broken and not each.partly:
                 print(f"left out: {each}", file=sys.stderr)
         scores = results.scores()
         if not scores:

@@ -20,7 +20,15 @@ from geomeld.evaluate.class_scores import Share, class_scores
 from geomeld.evaluate.features import BATCH, FOLDER, VERSION
 from geomeld.evaluate.kept import Arrays, once
 from geomeld.evaluate.origin import Origin, origin_of, title_of, why_no_text
-from geomeld.evaluate.probe import NO_CLASS, ReadOut, commonest_class, dominant_class, linear_classes, mean_spectrum
+from geomeld.evaluate.probe import (
+    NO_CLASS,
+    ReadOut,
+    commonest_class,
+    dominant_class,
+    linear_classes,
+    mean_spectrum,
+    one_by_one,
+)
 from geomeld.evaluate.results import code
 from geomeld.evaluate.score import Score
 from geomeld.loader import Split, read_tiles
@@ -63,6 +71,24 @@ class Sides:
     data: str
     """Fingerprint of the dataset."""
     origin: Origin = field(default_factory=Origin)
+    asked: tuple[Sequence[int], Sequence[int]] = ((), ())
+    """Training and held-out tiles, with those that cannot be read as far as it is known where they belong."""
+    skipped: dict[int, str] = field(default_factory=dict)
+    """Tiles that cannot be read, or not whole, with the reason: what the dataset left out, and what was met since."""
+
+    def unread(self) -> list[str]:
+        """How many tiles of which side cannot be read whole, e.g. "3 of 24 held-out tiles"; empty where all can."""
+        train, held_out = ([t for t in side if t in self.skipped] for side in self.asked)
+        elsewhere = len(self.skipped) - len(train) - len(held_out)
+        return [
+            *([f"{len(held_out)} of {len(self.asked[1])} held-out tiles"] if held_out else []),
+            *([f"{len(train)} of {len(self.asked[0])} training tiles"] if train else []),
+            *([f"{elsewhere} tile{'s' * (elsewhere != 1)} that may or may not be held out"] if elsewhere else []),
+        ]
+
+    def first_unread(self) -> str:
+        """Why the first of these cannot be read, held-out ones first."""
+        return next(self.skipped[t] for t in [*self.asked[1], *self.asked[0], *self.skipped] if t in self.skipped)
 
     @property
     def reads_text(self) -> bool:
@@ -104,18 +130,25 @@ def sides(
     Raises CheckpointError for a folder that is no checkpoint, DatasetError where there is nothing to evaluate on.
     """
     model, origin = load_model(checkpoint, device), origin_of(checkpoint)
-    train, held_out = (split or origin.split).apply(dataset)
+    split = split or origin.split
+    train, held_out = split.apply(dataset)
     usable = {t for t in dataset.tile_ids if model.config.input.name in dataset.layers_of(t)}
     train, held_out = [t for t in train if t in usable], [t for t in held_out if t in usable]
     if len(held_out) < 2 or not train:
+        bad = len(dataset.damaged)
+        more = f" {bad} more cannot be read; what is wrong is told by: geomeld check {dataset.path}" if bad else ""
         raise DatasetError(
             f"{dataset.path} has {len(held_out)} held-out and {len(train)} training tiles with "
-            f"{model.config.input.name}, of {len(dataset)}; at least 2 and 1 are needed."
+            f"{model.config.input.name}, of {len(dataset)}; at least 2 and 1 are needed.{more}"
         )
     weights = hashlib.sha256((checkpoint / WEIGHTS).read_bytes()).hexdigest()[:12]
     data = fingerprint_of(dataset)
-    seen, new = (features(model, dataset, side, cache=cache, key=f"{weights} on {data}") for side in (train, held_out))
-    return Sides(model, dataset, seen, new, title_of(model, origin), weights, data, origin)
+    skipped, key = dict(dataset.damaged), f"{weights} on {data}"
+    seen, new = (features(model, dataset, side, cache=cache, key=key, skipped=skipped) for side in (train, held_out))
+    # Where a tile lies stands inside it: by cells, nobody knows on which side one lies that cannot be read.
+    lost = {t: split.holds_out(t, 0.0, 0.0) for t in dataset.damaged if split.by == "tile"}
+    asked = ([*train, *(t for t in lost if not lost[t])], [*held_out, *(t for t in lost if lost[t])])
+    return Sides(model, dataset, seen, new, title_of(model, origin), weights, data, origin, asked, skipped)
 
 
 def features(
@@ -126,22 +159,34 @@ def features(
     *,
     cache: Path | None = None,
     key: str = "",
+    skipped: dict[int, str] | None = None,
     progress: bool = True,
 ) -> Features:
-    """Features of tiles, made where the model is; those that cannot be read are left out.
+    """Features of tiles, made where the model is; those that cannot be read are left out, and go to `skipped` with the
+    reason.
 
     In the folder `cache`, where one is given, they are kept part by part under `key`, which stands for the weights and
-    the data. Raises DatasetError where no tile can be read.
+    the data; tiles that were left out are looked at again, for they may have been mended. Raises DatasetError where no
+    tile can be read.
     """
+    skipped = {} if skipped is None else skipped
     folder, found = None if cache is None else cache / FOLDER, list[Arrays]()
     with tqdm(total=len(tile_ids), desc="features", unit="tile", dynamic_ncols=True, disable=not progress) as bar:
         for start in range(0, len(tile_ids), PART):
             part = list(tile_ids[start : start + PART])
-            said = json.dumps([VERSION, key, model.config.input.name, batch_size, part])
-            found.append(once(folder, "tiles", said, partial(_passed, model, dataset, part, batch_size, bar)))
+            said = [VERSION, key, model.config.input.name, batch_size, part]
+            make = partial(_passed, model, dataset, part, batch_size, bar)
+            arrays = once(folder, "tiles", json.dumps(said), make)
+            lost = set(part) - set(arrays["tile_ids"].tolist())
+            mended = [t for t in part if t in lost and read_tiles(dataset, [t], [model.config.input], skipped)]
+            found.append(once(folder, "tiles", json.dumps([*said, mended]), make) if mended else arrays)
             bar.update(start + len(part) - bar.n)  # those that were kept
     if not any(len(arrays["tile_ids"]) for arrays in found):
-        raise DatasetError(f"None of {len(tile_ids)} tiles of {dataset.path} can be read.")
+        first = next(iter(skipped.values()), "there are none")
+        raise DatasetError(
+            f"None of {len(tile_ids)} tiles of {dataset.path} can be read (first: {first}). What is wrong with each is "
+            f"told by: geomeld check {dataset.path}"
+        )
     ids, pooled, images = (np.concatenate([arrays[name] for arrays in found]) for name in ARRAYS)
     captions = [dataset.read(tile_id, []).caption or "" for tile_id in ids.tolist()]
     return Features(ids.tolist(), pooled, images, captions)
@@ -178,10 +223,9 @@ def probe_scores(tiles: Sides) -> list[Score]:
     reference = next(m for m in MODALITIES.values() if m.composite and m.gsd == 10)
 
     def labelled(side: Features) -> tuple[NDArray[np.int64], NDArray]:
-        read = [dataset.read(t, [LABELS, reference.name]) for t in side.tile_ids]
-        return np.array([dominant_class(t, modality) for t in read]), np.stack(
-            [mean_spectrum(t, reference) for t in read]
-        )
+        read = one_by_one(dataset, side.tile_ids, [modality, reference], tiles.skipped)
+        labels, spectra = zip(*((dominant_class(t, modality), mean_spectrum(t, reference)) for t in read), strict=True)
+        return np.array(labels), np.stack(spectra)
 
     (train_y, train_spectrum), (test_y, test_spectrum) = labelled(tiles.seen), labelled(tiles.new)
     a, b = train_y != NO_CLASS, test_y != NO_CLASS

@@ -12,7 +12,7 @@ from geomeld.core.modality import Categorical, Modality
 from geomeld.evaluate.class_scores import Share, class_scores
 from geomeld.evaluate.encoder import padded
 from geomeld.evaluate.outcome import Outcome
-from geomeld.evaluate.probe import NO_CLASS, dominant_class
+from geomeld.evaluate.probe import NO_CLASS, dominant_classes
 from geomeld.evaluate.score import Score
 from geomeld.evaluate.task import Task, TaskKind
 from geomeld.modalities import MODALITIES
@@ -171,8 +171,7 @@ def zero_shot_scores(tiles: "Sides") -> list[Score]:
 
 def _land_cover(tiles: "Sides", modality: Modality, names: Sequence[str]) -> list[Score]:
     have = [i for i, t in enumerate(tiles.new.tile_ids) if modality.name in tiles.dataset.layers_of(t)]
-    read = (tiles.dataset.read(tiles.new.tile_ids[i], [modality.name]) for i in have)
-    truth = np.array([dominant_class(tile, modality) for tile in read], np.int64)
+    truth = dominant_classes(tiles.dataset, [tiles.new.tile_ids[i] for i in have], modality, tiles.skipped)
     at = np.array(have, np.int64)[truth != NO_CLASS]
     truth = truth[truth != NO_CLASS]
     if not len(truth):
