@@ -55,6 +55,10 @@ class Split:
         if not 0 <= self.held_out <= 1:
             raise ConfigError(f"split.held_out is {self.held_out}; it is a share between 0 and 1.")
 
+    def __str__(self) -> str:
+        drawn = "1-degree cells" if self.by == "cell" else "tiles"
+        return f"{100 * self.held_out:g} % of {drawn}" + (f", seed {self.seed}" if self.seed else "")
+
     def holds_out(self, tile_id: int, lon: float, lat: float) -> bool:
         """Whether a tile at (lon, lat) degrees is held out of training."""
         key = str(tile_id) if self.by == "tile" else f"{math.floor(lon)},{math.floor(lat)}"

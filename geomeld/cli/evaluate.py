@@ -46,6 +46,11 @@ class Options:
     neighbours: bool = False
     """Let B2 and B8A stand in for the B1 and B9 that m-so2sat lacks, as MMEarth's evaluation does; otherwise they are
     masked."""
+    held_out: float | None = None
+    """On a dataset: share that was held out of pretraining, 0 to 1, where no run.json beside the weights tells: for a
+    checkpoint that was copied without it, and for encoders of others to be tested on the tiles of a checkpoint."""
+    held_out_by: Literal["cell", "tile"] = "cell"
+    """What was drawn for --held-out: 1-degree cells or single tiles."""
     robustness: bool = False
     """On a dataset: how scores fall with bands dropped, noise, haze, another resolution."""
     device: str = "auto"
@@ -105,6 +110,7 @@ def main(argv: list[str]) -> int:
 def _request(options: Options):  # type: ignore[no-untyped-def]
     from geomeld.dataset import open_dataset
     from geomeld.evaluate.run import Request
+    from geomeld.loader import Split
 
     return Request(
         encoders=options.encoders,
@@ -117,6 +123,7 @@ def _request(options: Options):  # type: ignore[no-untyped-def]
         epochs=options.epochs,
         partition=options.partition,
         neighbours=options.neighbours,
+        split=None if options.held_out is None else Split(options.held_out, options.held_out_by),
         robustness=options.robustness,
         device=_device(options.device),
     )

@@ -33,11 +33,6 @@ ASKED = "retrieval and zero-shot"
 """What needs a text side."""
 
 
-def is_checkpoint(spec: str) -> bool:
-    """Whether an encoder is spelt as the folder of a checkpoint."""
-    return ":" not in spec
-
-
 def run_on_tiles(
     checkpoint: Path,
     dataset: Dataset,
@@ -47,9 +42,9 @@ def run_on_tiles(
     *,
     robustness: bool = False,
 ) -> list[LeftOut]:
-    """Score a checkpoint on the tiles that its own run held out (`split` overrides it), and say what was left out; the
-    folder is held by the caller. Features and robustness, which take their time, are not computed again where they are
-    there, whatever the device.
+    """Score a checkpoint on the tiles that its own run held out (by `split` where that does not tell), and say what was
+    left out; the folder is held by the caller. Features and robustness, which take their time, are not computed
+    again where they are there, whatever the device.
 
     Raises CheckpointError for a folder that is no checkpoint, DatasetError where there is nothing to evaluate on.
     """

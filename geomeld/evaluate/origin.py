@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from geomeld.core.config import from_json
+from geomeld.core.errors import CheckpointError, UsageError
 from geomeld.loader import Split
 from geomeld.models.geomeld_fm import GeoMeldFM
 
@@ -22,8 +23,8 @@ NO_TEXT = "it reads no text; only a checkpoint that was trained on captions does
 class Origin:
     """What is known of a pretraining."""
 
-    split: Split = field(default_factory=Split)
-    """How tiles were held out; the usual one where nothing tells."""
+    split: Split | None = None
+    """How tiles were held out; None where nothing tells."""
     objectives: tuple[str, ...] | None = None
     """Of ALL those that had a weight, in this order; None where nothing tells."""
 
@@ -31,15 +32,35 @@ class Origin:
 def origin_of(checkpoint: Path) -> Origin:
     """The origin of a checkpoint's folder, or of one within it: the best model of a run lies inside the run's folder.
 
-    What is not told, or not in words of today, is left at its default.
+    What is not told is None. Raises CheckpointError for a run.json that is damaged or in other words than today's.
     """
     for folder in (checkpoint, checkpoint.parent):
         try:
             config = json.loads((folder / RUN).read_text())["config"]
             return Origin(from_json(Split, config["split"]), _objectives(config))
-        except (OSError, KeyError, TypeError, ValueError):
+        except FileNotFoundError:
             continue
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{folder / RUN} does not say how {checkpoint} was trained ({error!r}): copy it from the run again."
+            ) from None
     return Origin()
+
+
+def split_of(checkpoint: Path, given: Split | None = None) -> Split:
+    """How tiles were held out of a pretraining, by its run.json or, where there is none, as `given`.
+
+    Raises UsageError where nobody tells (any tile may have been trained on) and where the two differ.
+    """
+    told = origin_of(checkpoint).split
+    if told is None and given is None:
+        raise UsageError(
+            f"{checkpoint} does not say which tiles its training held out, for it has no {RUN}, and a test on tiles "
+            f"that it has seen is none. Copy {RUN} from the run's folder, or say it: --held-out 0.1 --held-out-by cell."
+        )
+    if told is not None and given not in (None, told):
+        raise UsageError(f"{checkpoint} held out {told} of its training, not {given}; leave --held-out out.")
+    return told or given  # type: ignore[return-value]
 
 
 def _objectives(config: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -30,7 +30,8 @@ def view_of(results: Results) -> EvaluationView:
     broken = ", ".join(dict.fromkeys(each.task for each in results.left_out() if each.broken))
     return EvaluationView(
         "Evaluation",
-        f"{len(scores):,} numbers of {len(names)} encoders on {len(cards)} tasks; code {commits or 'unknown'}. "
+        f"{len(scores):,} numbers; encoders: {len(names)}, tasks: {len(cards)}, datasets: {len(tile_sets)}; "
+        f"code {commits or 'unknown'}. "
         "Intervals are 95 %, by bootstrap over test images or queries; of several seeds: mean, outermost bounds."
         + (f" Partial or damaged, and not evaluated: {broken}; why stands at the end." if broken else ""),
         [*paper_tables(found, cards, names, tile_sets), *other_models(on_tasks, cards, names)],

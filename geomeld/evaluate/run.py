@@ -10,12 +10,12 @@ from geomeld.dataset import Dataset
 from geomeld.dataset.files import alone, remove_partials
 from geomeld.evaluate.beside import family_of
 from geomeld.evaluate.encoder import Encoder
-from geomeld.evaluate.encoders import open_encoder
+from geomeld.evaluate.encoders import is_checkpoint, open_encoder
 from geomeld.evaluate.images import Statistics
 from geomeld.evaluate.jobs import Asked, run_tasks
 from geomeld.evaluate.menu import Opener, chosen, geobench_tasks, simulated_menu
-from geomeld.evaluate.on_tiles import is_checkpoint, run_on_tiles
-from geomeld.evaluate.origin import origin_of
+from geomeld.evaluate.on_tiles import run_on_tiles
+from geomeld.evaluate.origin import split_of
 from geomeld.evaluate.protocols import PROTOCOLS, Protocol
 from geomeld.evaluate.report import write_report
 from geomeld.evaluate.results import LeftOut, Results
@@ -59,6 +59,9 @@ class Request:
     partition: str = "default"
     neighbours: bool = False
     """Whether other bands stand in for those that a set lacks, where MMEarth's evaluation does so."""
+    split: Split | None = None
+    """How tiles of the dataset were held out, for checkpoints that do not tell, and for encoders that are none; the
+    usual split for these without it."""
     robustness: bool = False
     device: str = "cpu"
 
@@ -73,16 +76,21 @@ def evaluate(request: Request, out: Path) -> list[Score]:
     """
     if request.geobench is None and request.dataset is None:
         raise UsageError("There is nothing to evaluate on: give --geobench DIR, --data DATASET, or both.")
+    if request.robustness and (request.dataset is None or not any(map(is_checkpoint, request.encoders))):
+        raise UsageError(
+            "--robustness is of a checkpoint on the tiles of a dataset: name one, and give --data DATASET."
+        )
     encoders = {spec: open_encoder(spec) for spec in dict.fromkeys(request.encoders)}
     results = Results(out)
-    menu = menu_of(request, results.cache)
+    split = None if request.dataset is None else _held_out(request)
+    menu = menu_of(request, results.cache, split)
     left_out: list[LeftOut] = []
     asked = Asked(encoders, menu, protocols_of(request), request.scales, request.seeds, request.device)
     out.mkdir(parents=True, exist_ok=True)
     with alone(out):
         remove_partials(out)
         if request.dataset is not None:
-            left_out += _on_tiles(request, encoders, request.dataset, results)
+            left_out += _on_tiles(request, encoders, request.dataset, split, results)
         if menu and asked.protocols:
             left_out += run_tasks(asked, results)
         if ZERO_SHOT in request.protocols:
@@ -106,19 +114,20 @@ def _nothing(left_out: Sequence[LeftOut]) -> GeoMeldError:
     return UsageError(f"Nothing that is asked for fits together.\n  {reasons}")
 
 
-def menu_of(request: Request, cache: Path) -> dict[str, Opener]:
+def menu_of(request: Request, cache: Path, split: Split | None) -> dict[str, Opener]:
     """The tasks that are asked for. Raises UsageError for a name that is in none of the folders."""
     menu: dict[str, Opener] = {}
     if request.geobench is not None:
         menu = geobench_tasks(request.geobench, request.partition, request.neighbours, cache / "statistics")
     if request.dataset is not None and (request.tasks or request.protocols):
-        menu |= simulated_menu(request.dataset, _held_out(request.encoders), cache / "truth")
+        menu |= simulated_menu(request.dataset, split or Split(), cache / "truth")
     return chosen(menu, request.tasks)
 
 
-def _held_out(encoders: Sequence[str]) -> Split:
-    """How tiles were held out of the pretraining of the checkpoints. Raises UsageError where they differ in it."""
-    by_spec = {spec: origin_of(Path(spec)).split for spec in encoders if is_checkpoint(spec)}
+def _held_out(request: Request) -> Split:
+    """How tiles were held out of the pretraining of the checkpoints. Raises UsageError where they differ in it, or one
+    does not tell."""
+    by_spec = {spec: split_of(Path(spec), request.split) for spec in request.encoders if is_checkpoint(spec)}
     splits = list(dict.fromkeys(by_spec.values()))
     if len(splits) > 1:
         one, other = (next(spec for spec, s in by_spec.items() if s == split) for split in splits[:2])
@@ -126,7 +135,7 @@ def _held_out(encoders: Sequence[str]) -> Split:
             f"{one} and {other} held out different tiles of their pretraining: what is a test for one was seen by the "
             "other. Evaluate them apart, each into a folder of its own."
         )
-    return splits[0] if splits else Split()
+    return splits[0] if splits else request.split or Split()
 
 
 def protocols_of(request: Request) -> list[Protocol]:
@@ -171,7 +180,9 @@ def _lasting(protocol: Protocol, epochs: int) -> Protocol | None:
         return None
 
 
-def _on_tiles(request: Request, encoders: Mapping[str, Encoder], dataset: Dataset, results: Results) -> list[LeftOut]:
+def _on_tiles(
+    request: Request, encoders: Mapping[str, Encoder], dataset: Dataset, split: Split | None, results: Results
+) -> list[LeftOut]:
     """Run what is read off tiles for every checkpoint; what was left out of it, the other encoders among that."""
     others = [encoder for spec, encoder in encoders.items() if not is_checkpoint(spec)]
     if len(others) == len(encoders) and not (request.tasks or request.protocols or request.geobench):
@@ -182,5 +193,5 @@ def _on_tiles(request: Request, encoders: Mapping[str, Encoder], dataset: Datase
     why = "retrieval and the probe of tiles are for checkpoints of this project"
     left_out = [LeftOut(e.title, dataset.path.name, "held-out tiles", "pretraining", why) for e in others]
     for spec in filter(is_checkpoint, encoders):
-        left_out += run_on_tiles(Path(spec), dataset, results, device=request.device, robustness=request.robustness)
+        left_out += run_on_tiles(Path(spec), dataset, results, split, request.device, robustness=request.robustness)
     return left_out

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from geomeld.core.errors import DatasetError, UsageError
 from geomeld.evaluate.encoder import Encoder
+from geomeld.evaluate.encoders import is_checkpoint
 from geomeld.evaluate.jobs import described, outcome_scores
 from geomeld.evaluate.menu import Opener
-from geomeld.evaluate.on_tiles import is_checkpoint
 from geomeld.evaluate.origin import NO_TEXT, origin_of, why_no_text
 from geomeld.evaluate.outcome import Outcome
 from geomeld.evaluate.results import ENDING, LeftOut, Results, keep_part

@@ -19,7 +19,7 @@ from geomeld.dataset import Dataset
 from geomeld.evaluate.class_scores import Share, class_scores
 from geomeld.evaluate.features import BATCH, FOLDER, VERSION
 from geomeld.evaluate.kept import Arrays, once
-from geomeld.evaluate.origin import Origin, origin_of, title_of, why_no_text
+from geomeld.evaluate.origin import Origin, origin_of, split_of, title_of, why_no_text
 from geomeld.evaluate.probe import (
     NO_CLASS,
     ReadOut,
@@ -124,13 +124,14 @@ def sides(
     cache: Path | None = None,
     device: str | torch.device = "cpu",
 ) -> Sides:
-    """Features of a checkpoint on both sides of the split of its own run (`split` overrides it), made on `device` and
-    kept in the folder `cache` part by part, so that an interrupted pass goes on.
+    """Features of a checkpoint on both sides of the split of its own run (`split` where that does not tell), made on
+    `device` and kept in the folder `cache` part by part, so that an interrupted pass goes on.
 
-    Raises CheckpointError for a folder that is no checkpoint, DatasetError where there is nothing to evaluate on.
+    Raises CheckpointError for a folder that is no checkpoint, UsageError where nobody tells what was held out,
+    DatasetError where there is nothing to evaluate on.
     """
     model, origin = load_model(checkpoint, device), origin_of(checkpoint)
-    split = split or origin.split
+    split = split_of(checkpoint, split)
     train, held_out = split.apply(dataset)
     usable = {t for t in dataset.tile_ids if model.config.input.name in dataset.layers_of(t)}
     train, held_out = [t for t in train if t in usable], [t for t in held_out if t in usable]

@@ -68,13 +68,16 @@ def _write(path: Path, content: bytes) -> None:
         beside.unlink(missing_ok=True)
 
 
+WHOLE = "Name the folder that geomeld pretrain wrote, or copy all of it."
+
+
 def _read(path: Path) -> str:
     if not path.parent.is_dir():
         raise CheckpointError(f"There is no checkpoint folder {path.parent}.")
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise CheckpointError(f"{path.parent} is no checkpoint: it lacks {path.name}.") from None
+        raise CheckpointError(f"{path.parent} is no whole checkpoint: it lacks {path.name}. {WHOLE}") from None
     except UnicodeDecodeError as error:
         raise CheckpointError(f"{path} is damaged: {error}. Copy the checkpoint again.") from error
 
@@ -83,7 +86,7 @@ def _read_config(folder: Path) -> ModelConfig:
     try:
         return from_json(ModelConfig, json.loads(_read(folder / CONFIG)))
     except (json.JSONDecodeError, ConfigError) as error:
-        raise CheckpointError(f"{folder / CONFIG} is no model configuration: {error}") from error
+        raise CheckpointError(f"{folder / CONFIG} is no model configuration ({error}). {WHOLE}") from error
 
 
 def _read_tokenizer(folder: Path) -> Tokenizer | None:
@@ -98,7 +101,7 @@ def _read_tokenizer(folder: Path) -> Tokenizer | None:
 def _read_weights(folder: Path) -> dict[str, Tensor]:
     path = folder / WEIGHTS
     if not path.exists():
-        raise CheckpointError(f"{folder} is no checkpoint: it lacks {WEIGHTS}.")
+        raise CheckpointError(f"{folder} is no whole checkpoint: it lacks {WEIGHTS}. {WHOLE}")
     try:
         return load_file(path)
     except (SafetensorError, ValueError, OSError) as error:

@@ -133,7 +133,7 @@ def test_imagenet_starts_from_a_file_of_timms_weights(tmp_path):
 def test_what_is_no_encoder_is_told(tmp_path, checkpoint):
     with pytest.raises(UsageError, match=r"There is no checkpoint folder .*none"):
         open_encoder(str(tmp_path / "none"))
-    with pytest.raises(CheckpointError, match="is no checkpoint: it lacks"):
+    with pytest.raises(CheckpointError, match=r"is no whole checkpoint: it lacks .* Name the folder"):
         open_encoder(str(tmp_path))
     with pytest.raises(UsageError, match=r"was trained on B1, B2.*Leave the bands out"):
         open_encoder(str(checkpoint), ("B4", "B3", "B2"))

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from geomeld.core.config import to_json
+from geomeld.core.errors import UsageError
 from geomeld.dataset import Dataset, open_dataset, update_metadata
 from geomeld.evaluate import text_answers, tiles
 from geomeld.evaluate.geobench import SETS
@@ -19,7 +20,7 @@ from geomeld.evaluate.run import Request, evaluate
 from geomeld.evaluate.score import read_scores
 from geomeld.evaluate.summary import baseline, cell, summaries
 from geomeld.evaluate.tiles import features
-from geomeld.loader import read_tiles
+from geomeld.loader import Split, read_tiles
 from geomeld.modalities import MODALITIES
 from geomeld.models.geomeld_fm import GeoMeldFM, ModelConfig
 from geomeld.models.spec import LayerSpec
@@ -166,3 +167,30 @@ def test_shares_of_tiles_stand_with_intervals_and_so_does_what_they_are_held_aga
     assert "[" in baseline(one)
     assert f"<td>{cell(one)}</td><td>commonest class</td><td>{baseline(one)}</td>" in page
     assert all((s.low, s.high) == (None, None) for s in found if s.protocol == "embedding health")
+
+
+def test_without_its_run_a_checkpoint_is_tested_on_what_it_is_said_to_have_held_out(
+    checkpoint, scored, dataset, tmp_path, capsys
+) -> None:
+    bare = shutil.copytree(checkpoint, tmp_path / "bare")
+    (bare / "run.json").unlink()
+    with pytest.raises(UsageError, match="which tiles its training held out"):
+        evaluate(Request((str(bare),), dataset=dataset), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    scores = evaluate(Request((str(bare),), dataset=dataset, split=Split(0.34, "tile")), tmp_path / "out")
+    kept = [replace(s, encoder="") for s in Results(scored).scores()]
+    assert [replace(s, encoder="") for s in scores] == kept
+
+
+def test_a_folder_with_a_colon_in_its_name_is_a_checkpoint(checkpoint, dataset, tmp_path) -> None:
+    colon = shutil.copytree(checkpoint, tmp_path / "ck:lon")
+    assert evaluate(Request((str(colon),), dataset=dataset), tmp_path / "out")
+
+
+def test_robustness_needs_a_checkpoint_and_tiles(checkpoint, dataset, tmp_path) -> None:
+    for request in (
+        Request((str(checkpoint),), geobench=tmp_path, robustness=True),
+        Request(("random:atto",), dataset=dataset, protocols=("knn",), robustness=True),
+    ):
+        with pytest.raises(UsageError, match="--robustness is of a checkpoint on the tiles of a dataset"):
+            evaluate(request, tmp_path / "out")

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from geomeld.core.config import to_json
-from geomeld.evaluate.origin import Origin, origin_of, title_of, why_no_text
+from geomeld.core.errors import CheckpointError, UsageError
+from geomeld.evaluate.origin import Origin, origin_of, split_of, title_of, why_no_text
 from geomeld.loader import Split
 from geomeld.pretrain.objectives import Contrast, Jepa
 from geomeld.recipes.ablation import table3
@@ -60,14 +61,29 @@ def test_the_best_model_of_a_run_has_the_origin_of_the_run_around_it(tmp_path) -
     assert origin_of(tmp_path / "best") == origin_of(tmp_path) != Origin()
 
 
-@pytest.mark.parametrize("text", [None, "no json", "[]", '{"config": {"epochs": 3}}'])
-def test_where_nothing_tells_it_is_taken_for_the_whole_model(tmp_path, text) -> None:
+def test_where_nothing_tells_it_is_taken_for_the_whole_model_of_an_unknown_split(tmp_path) -> None:
     folder = tmp_path / "runs" / "checkpoint"
     folder.mkdir(parents=True)
-    if text is not None:
-        (folder / "run.json").write_text(text)
     origin = origin_of(folder)
-    assert (origin.split, origin.objectives) == (Split(), None)
+    assert (origin.split, origin.objectives) == (None, None)
     assert title_of(model(), origin) == "GeoMeld-FM atto"
     assert why_no_text(model(), origin) == ""
     assert "reads no text" in why_no_text(model(tokenizer=None), origin)
+
+
+def test_no_test_on_tiles_that_training_may_have_seen(tmp_path) -> None:
+    quarter = Split(0.25, "tile")
+    with pytest.raises(UsageError, match=r"which tiles its training held out, for it has no run.json.*--held-out"):
+        split_of(tmp_path)
+    assert split_of(tmp_path, quarter) == quarter
+    run_of(tmp_path, replace(mp_mae(), split=quarter))
+    assert split_of(tmp_path) == split_of(tmp_path, quarter) == quarter
+    with pytest.raises(UsageError, match=r"held out 25 % of tiles of its training, not 10 % of 1-degree cells"):
+        split_of(tmp_path, Split())
+
+
+@pytest.mark.parametrize("text", ["no json", "[]", '{"config": {"epochs": 3}}'])
+def test_a_damaged_run_is_not_taken_for_none(tmp_path, text) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"run.json does not say how .* was trained"):
+        origin_of(tmp_path)

@@ -30,8 +30,14 @@ EXAMPLES = (
 )
 
 
+ALL_BANDS = f"{', '.join(SENTINEL2_BANDS)} and B10"
 BANDS = re.compile(r"(.+):(S2|B\d+A?(?:,B\d+A?)*)")
 """NAME:B4,B3,B2, or NAME:S2 for all bands that this project knows of Sentinel-2."""
+
+
+def is_checkpoint(spec: str) -> bool:
+    """Whether an encoder is spelt as the folder of a checkpoint."""
+    return ":" not in spec or Path(spec).is_dir()
 
 
 def open_encoder(spec: str, bands: Bands = None) -> Encoder:
@@ -45,9 +51,9 @@ def open_encoder(spec: str, bands: Bands = None) -> Encoder:
     Raises UsageError for a name that is none, bands that do not fit and a package that is not installed, and
     CheckpointError for weights that are damaged or cannot be had; each says what to do.
     """
-    kind, colon, rest = spec.partition(":")
-    if not colon or Path(spec).is_dir():
+    if is_checkpoint(spec):
         return open_checkpoint(spec, bands)
+    kind, _, rest = spec.partition(":")
     if kind not in KINDS:
         raise UsageError(f"{spec!r} is no folder, and there is no kind of encoder {kind!r}; there are {EXAMPLES}.")
     if not rest:
@@ -55,7 +61,9 @@ def open_encoder(spec: str, bands: Bands = None) -> Encoder:
     named = BANDS.fullmatch(rest)
     if named and bands is None:
         bands = SENTINEL2_BANDS if named[2] == "S2" else tuple(named[2].split(","))
+        if strangers := [band for band in bands if band not in (*SENTINEL2_BANDS, "B10")]:
+            raise UsageError(f"{spec!r}: Sentinel-2 has no band {', '.join(strangers)}; it has {ALL_BANDS}.")
     return KINDS[kind](named[1] if named else rest, bands)
 
 
-__all__ = ["KINDS", "open_encoder"]
+__all__ = ["KINDS", "is_checkpoint", "open_encoder"]

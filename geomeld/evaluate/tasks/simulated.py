@@ -40,6 +40,8 @@ class SimulatedTask:
     """Of every sample, in these classes."""
     dropped: tuple[str, ...]
     """Classes that are too rare."""
+    split: Split
+    """By which the tiles of test were held out."""
 
     @property
     def name(self) -> str:
@@ -67,7 +69,8 @@ class SimulatedTask:
         rare = f"too rare to ask about: {', '.join(self.dropped)}"
         return (
             f"labels are the latent truth of a simulated Earth: {self.question.about}",
-            "images of train and valid were seen by pretraining, without labels; those of test were not",
+            f"tested on the tiles that are held out ({self.split}); a pretraining that held out the same has "
+            "seen those of train and valid, without labels",
             *((rare,) if self.dropped else ()),
         )
 
@@ -166,7 +169,7 @@ def simulated_tasks(
     places = places_of(dataset, split)
     answers = labels_of(dataset, dataset.tile_ids, earth, cache, workers)
     made = (
-        _task(dataset, question, places, answers[name], chosen, fewest or FEWEST)
+        _task(dataset, question, places, answers[name], chosen, fewest or FEWEST, split)
         for name, question in QUESTIONS.items()
     )
     return {task.name: task for task in made if task is not None}
@@ -179,6 +182,7 @@ def _task(
     answers: Mapping[int, NDArray[np.uint8]],
     bands: tuple[str, ...],
     fewest: Mapping[str, int],
+    split: Split,
 ) -> SimulatedTask | None:
     sides = {split: [t for t in getattr(places, split) if t in answers] for split in SPLITS}
     counts = {split: _tiles_per_class(question, [answers[t] for t in side]) for split, side in sides.items()}
@@ -194,6 +198,7 @@ def _task(
         tuple(name for name, kept in zip(question.class_names, common, strict=True) if kept),
         {str(t): label for t, label in labels.items() if label is not None},
         tuple(name for name, kept in zip(question.class_names, common, strict=True) if not kept),
+        split,
     )
 
 
