@@ -79,7 +79,12 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
 """What a class is called in captions, by its name in its product."""
 
 CLIMATE_ZONES = tuple(PHRASES)[-17:]
-OTHERWISE = {"compactmiddlerise": "Compact mid-rise", "openmiddlerise": "Open mid-rise", "lowplantscover": "Low plants"}
+OTHERWISE = {  # So2Sat's own spellings, in letters
+    "compactmiddlerise": "Compact mid-rise",
+    "openmiddlerise": "Open mid-rise",
+    "lowplantscover": "Low plants",
+    "bushorscrub": "Bush, scrub",
+}
 
 
 def phrases_of(classes: Sequence[str]) -> list[tuple[str, ...]]:

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from geomeld.figures.pictures import RGB
@@ -85,6 +86,7 @@ def learning_curves(curves: Mapping[str, Curve], metric: str) -> Figure:
     for axis, title in zip(axes, ("training loss", f"{metric} on validation"), strict=True):
         axis.set_title(title, fontsize=8)
         axis.set_xlabel("epoch", fontsize=7)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.tick_params(labelsize=7)
         axis.grid(color="#dddddd", linewidth=0.5)
     handles, labels = axes[0].get_legend_handles_labels()

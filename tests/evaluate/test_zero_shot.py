@@ -63,6 +63,7 @@ def test_every_class_of_every_product_and_all_climate_zones_are_described() -> N
     assert phrases_of(["Bush, scrub", "bush scrub", "Compact middle rise"])[2] == phrases_of(["Compact mid-rise"])[0]
     with pytest.raises(UsageError, match="'Lava'"):
         phrases_of(["Water", "Lava"])
+    assert phrases_of(["Bush or scrub", "Compact middle-rise"]) == phrases_of(["Bush, scrub", "Compact mid-rise"])
 
 
 def test_the_vector_of_a_class_is_the_normalised_mean_over_phrases_and_templates() -> None:
