@@ -1,6 +1,5 @@
 """On tiles: a checkpoint on the held-out tiles of a dataset, to scores and figures in a folder of results."""
 
-import json
 from pathlib import Path
 
 import torch
@@ -8,27 +7,23 @@ import torch
 from geomeld.core.errors import DatasetError
 from geomeld.core.modality import Categorical
 from geomeld.dataset import Dataset
-from geomeld.dataset.files import write_atomically
 from geomeld.evaluate.health import flat_map, health_scores
 from geomeld.evaluate.origin import why_no_text
 from geomeld.evaluate.probe import dominant_classes
-from geomeld.evaluate.results import ENDING, TILES, Described, LeftOut, Results, TileSet, keep_part, read_part, slug
+from geomeld.evaluate.results import ENDING, TILES, Described, LeftOut, Results, TileSet, keep_part, slug
 from geomeld.evaluate.retrieval import retrieval_scores
 from geomeld.evaluate.robustness import CLEAN, cells_in, robustness_scores
-from geomeld.evaluate.score import Score
 from geomeld.evaluate.tiles import LABELS, Sides, probe_scores, sides
 from geomeld.evaluate.zero_shot import zero_shot_scores
 from geomeld.figures.embedding_map import embedding_map
 from geomeld.figures.heat_map import heat_map
 from geomeld.figures.page import image
-from geomeld.loader import Split, read_tiles
+from geomeld.loader import Split
 from geomeld.modalities import MODALITIES
 
 PARTS = {"retrieval": retrieval_scores, "land cover": probe_scores, "zero-shot": zero_shot_scores}
 """What is scored on held-out tiles, always."""
 ROBUSTNESS = "robustness"
-SKIPPED = ".skipped.json"
-"""Of the tiles that robustness could not read, beside its scores."""
 ASKED = "retrieval and zero-shot"
 """What needs a text side."""
 
@@ -92,7 +87,9 @@ def _path(results: Results, tiles: Sides, part: str) -> Path:
 
 
 def _robustness(tiles: Sides, results: Results) -> None:
-    cells = list(cells_in(_robustness_kept(tiles, _path(results, tiles, ROBUSTNESS))))
+    scores = robustness_scores(tiles, results.cache)
+    keep_part(_path(results, tiles, ROBUSTNESS), scores)
+    cells = list(cells_in(scores))
     for read_out in dict.fromkeys(cell.read_out for cell in cells):
         of_it = [cell for cell in cells if cell.read_out == read_out and cell.disturbance != CLEAN]
         rows = {
@@ -106,21 +103,6 @@ def _robustness(tiles: Sides, results: Results) -> None:
         )
         name = f"{tiles.checkpoint}-{tiles.data}-robustness-{read_out}"
         results.keep_figure(name, caption, image(heat_map(rows, beside), "robustness"))
-
-
-def _robustness_kept(tiles: Sides, path: Path) -> list[Score]:
-    """The scores that are kept there; computed where there are none, or a tile that was left out has been mended."""
-    beside = path.with_suffix(SKIPPED)
-    skipped = {int(t): why for t, why in json.loads(beside.read_text()).items()} if beside.exists() else {}
-    mended = [t for t in skipped if read_tiles(tiles.dataset, [t], list(MODALITIES.values()), {})]
-    if path.exists() and not mended:
-        tiles.skipped.update(skipped)
-    else:
-        scores = robustness_scores(tiles)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(beside, json.dumps(tiles.skipped).encode())
-        keep_part(path, scores)
-    return read_part(path)
 
 
 def _keep_map(tiles: Sides, results: Results) -> None:

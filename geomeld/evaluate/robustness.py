@@ -1,15 +1,19 @@
 """Robustness: what is left of a score when images are disturbed in the ways of one table."""
 
 import datetime as dt
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm import tqdm
 
 from geomeld.core.draw import draw_words, generator
 from geomeld.core.errors import DatasetError, UsageError
@@ -19,6 +23,7 @@ from geomeld.dataset import Dataset
 from geomeld.evaluate.cross_sensor import cross_sensor_scores
 from geomeld.evaluate.disturbance import DISTURBANCES, Change, Disturbance, Picture
 from geomeld.evaluate.encoder import Encoder, padded
+from geomeld.evaluate.kept import Arrays, once
 from geomeld.evaluate.neighbours import nearest_class
 from geomeld.evaluate.probe import NO_CLASS, ReadOut, dominant_classes, linear_classes
 from geomeld.evaluate.score import Score
@@ -34,6 +39,13 @@ if TYPE_CHECKING:
 LABELS = "esa_worldcover"
 TASK = "dominant land cover"
 CLEAN = "as they are"
+UNDISTURBED = Disturbance(CLEAN, "nothing is done", {"": lambda picture, _: picture})
+VERSION = 1
+"""Counted up when what is done to images, or features, change: what another version kept is not used."""
+FOLDER = "disturbed"
+"""Of a cache."""
+BATCH = 32
+"""Images that an eye sees at a time; always as many, so that features do not depend on what was kept."""
 MOST_TILES = 400
 """Held-out tiles that are disturbed, at most, drawn by key; every level costs a pass over them."""
 NEIGHBOURS = 10
@@ -87,9 +99,9 @@ class Eye:
         return cls(network, spec.bands, spec.mean, spec.std)
 
     @torch.no_grad()
-    def features(self, pictures: Sequence[Picture], batch_size: int = 32) -> NDArray[np.float32]:
+    def features(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
         """(n, width); a band or pixel that is missing is 0, the mean."""
-        parts = [pictures[i : i + batch_size] for i in range(0, len(pictures), batch_size)]
+        parts = [pictures[i : i + BATCH] for i in range(0, len(pictures), BATCH)]
         return np.concatenate([self.network(self._scores(part)).float().cpu().numpy() for part in parts])
 
     def _scores(self, pictures: Sequence[Picture]) -> Tensor:
@@ -179,27 +191,51 @@ def robustness(
     read_outs: Mapping[str, ReadOut],
     disturbances: Sequence[Disturbance] = DISTURBANCES,
     seed: int = 0,
+    *,
+    cache: Path | None = None,
+    key: str = "",
+    progress: bool = True,
 ) -> Table:
     """Accuracy of each read-out against each disturbance at each level, beside its accuracy on the same images as
-    they are. `labels` (n,) of the `pictures`; what is drawn depends on seed, disturbance, level and tile alone."""
-    table = Table()
-    clean = eye.features(pictures)
-    right = {name: read(clean) == labels for name, read in read_outs.items()}
-    for name, known in right.items():
-        table.cells.append(_cell(name, CLEAN, "", known, known, seed))
-    for disturbance in disturbances:
-        for level, change in disturbance.levels.items():
-            stream = f"{disturbance.name}|{level}"
-            changed = [change(p, generator(seed, stream, p.tile_id)) for p in pictures]
-            at = np.array([i for i, p in enumerate(changed) if p is not None], np.int64)
+    they are. `labels` (n,) of the `pictures`; what is drawn depends on seed, disturbance, level and tile alone.
+
+    In the folder `cache`, where one is given, what the eye sees is kept level by level under `key`, which stands for
+    its network and the pictures: an interrupted table goes on. Progress is shown on stderr.
+    """
+    table, right = Table(), dict[str, NDArray[np.bool_]]()
+    levels = [(d.name, level, change) for d in (UNDISTURBED, *disturbances) for level, change in d.levels.items()]
+    with tqdm(
+        total=len(levels) * len(pictures), desc="robustness", unit="tile", dynamic_ncols=True, disable=not progress
+    ) as bar:
+        for done, (name, level, change) in enumerate(levels, 1):
+            what = ", ".join(filter(None, (name, level)))
+            bar.set_postfix_str(what)
+            said = json.dumps([VERSION, key, eye.bands, eye.mean, eye.std, what, seed, [p.tile_id for p in pictures]])
+            make = partial(_seen, eye, pictures, change, seed, f"{name}|{level}", bar)
+            seen = once(None if cache is None else cache / FOLDER, "disturbed", said, make)
+            bar.update(done * len(pictures) - bar.n)  # those that were kept
+            at, features = seen["at"], seen["features"]
             if not len(at):
-                table.left_out[f"{disturbance.name}, {level}"] = "it could be done to none of the tiles"
+                table.left_out[what] = "it could be done to none of the tiles"
                 continue
-            seen = eye.features([p for p in changed if p is not None])
-            for name, read in read_outs.items():
-                hit = read(seen) == labels[at]
-                table.cells.append(_cell(name, disturbance.name, level, hit, right[name][at], seed))
+            for read_out, read in read_outs.items():
+                hit = read(features) == labels[at]
+                clean = right.setdefault(read_out, hit)  # the first level: nothing is done, to all of them
+                table.cells.append(_cell(read_out, name, level, hit, clean[at], seed))
     return table
+
+
+def _seen(eye: Eye, pictures: Sequence[Picture], change: Change, seed: int, stream: str, bar: tqdm) -> Arrays:
+    """ "at" (n,): which pictures could be changed so; "features" (n, width): what the eye makes of them then."""
+    at, parts = list[int](), list[NDArray[np.float32]]()
+    for start in range(0, len(pictures), BATCH):
+        part = pictures[start : start + BATCH]
+        changed = [change(p, generator(seed, stream, p.tile_id)) for p in part]
+        at += [start + i for i, p in enumerate(changed) if p is not None]
+        if there := [p for p in changed if p is not None]:
+            parts.append(eye.features(there))
+        bar.update(len(part))
+    return {"at": np.array(at, np.int64), "features": np.concatenate(parts or [np.empty((0, 0), np.float32)])}
 
 
 def _cell(read_out: str, disturbance: str, level: str, hit: NDArray, clean: NDArray, seed: int) -> Cell:
@@ -211,9 +247,10 @@ def _cell(read_out: str, disturbance: str, level: str, hit: NDArray, clean: NDAr
     )  # fmt: skip
 
 
-def robustness_on(tiles: "Sides", seed: int = 0) -> Table:
+def robustness_on(tiles: "Sides", cache: Path | None = None, seed: int = 0) -> Table:
     """The table of a checkpoint: read-outs of the dominant land cover, fitted on training tiles as they are, on
-    held-out tiles that are disturbed. Raises DatasetError where no tile has the product of land cover."""
+    held-out tiles that are disturbed. What is kept in `cache` is not computed again. Raises DatasetError where no tile
+    has the product of land cover."""
     modality, dataset = MODALITIES[tiles.model.config.input.name], tiles.dataset
     known = _labels(tiles, tiles.seen.tile_ids)
     if not (known != NO_CLASS).any():
@@ -231,7 +268,8 @@ def robustness_on(tiles: "Sides", seed: int = 0) -> Table:
     except UsageError as error:
         left_out["season"] = str(error)
     truth = np.array([labels[p.tile_id] for p in pictures], np.int64)
-    table = robustness(Eye.of_model(tiles.model), pictures, truth, read_outs, disturbances, seed)
+    key = f"{tiles.checkpoint} on {tiles.data}"
+    table = robustness(Eye.of_model(tiles.model), pictures, truth, read_outs, disturbances, seed, cache=cache, key=key)
     table.left_out |= left_out
     return table
 
@@ -243,16 +281,16 @@ def _labels(tiles: "Sides", tile_ids: Sequence[int]) -> Classes:
 # --- scores ---
 
 
-def robustness_scores(tiles: "Sides") -> list[Score]:
+def robustness_scores(tiles: "Sides", cache: Path | None = None) -> list[Score]:
     """The table as scores, each beside the same read-out on the same tiles as they are, then radar against optical
-    images. What could not be done is said on stderr."""
+    images. What is kept in `cache` is not computed again; what could not be done is said on stderr."""
     try:
-        table = robustness_on(tiles)
+        table = robustness_on(tiles, cache)
     except DatasetError as error:
         table = Table(left_out={"the table": str(error)})
     for what, why in table.left_out.items():
         print(f"robustness: {what} is left out: {why}", file=sys.stderr)
-    return [*(_score(tiles, cell) for cell in table.cells), *cross_sensor_scores(tiles)]
+    return [*(_score(tiles, cell) for cell in table.cells), *cross_sensor_scores(tiles, cache)]
 
 
 def _score(tiles: "Sides", cell: Cell) -> Score:

@@ -141,7 +141,7 @@ def test_every_part_leaves_out_what_it_cannot_read_and_robustness_is_done_again_
         assert numbers["retrieval"] == n - 2  # radar by optical images
         assert said.count(f"3 of {n} held-out tiles cannot be read") == 2
         assert f"Tile {held_out[0]}: {INPUT} is damaged." in said
-        monkeypatch.setattr(robustness, "robustness", None)
+        monkeypatch.setattr(robustness.Eye, "features", None)
     monkeypatch.undo()
     monkeypatch.setattr(robustness, "DISTURBANCES", (NONE,))
     numbers, said = evaluated({})

@@ -1,6 +1,7 @@
 """Robustness: every disturbance does what it says, tables hold it against the clean score, radar finds its own tile."""
 
 import datetime as dt
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,13 +13,20 @@ from geomeld.core.draw import generator
 from geomeld.core.errors import UsageError
 from geomeld.core.grid import Grid
 from geomeld.core.tile import Anchor, Tile
+from geomeld.evaluate import cross_sensor as sensors
+from geomeld.evaluate import robustness as table
 from geomeld.evaluate.cross_sensor import _fit, cross_sensor
 from geomeld.evaluate.disturbance import DISTURBANCES, Disturbance, Picture, coarsened, hazy
-from geomeld.evaluate.robustness import READ_OUTS, Cell, Eye, cells_in, robustness, season_of
+from geomeld.evaluate.robustness import READ_OUTS, Cell, Eye, cells_in, robustness, robustness_scores, season_of
 from geomeld.evaluate.score import Score
+from geomeld.evaluate.tiles import sides
 from geomeld.figures.heat_map import heat_map
+from geomeld.loader import Split
 from geomeld.modalities import MODALITIES, SENTINEL2_BANDS
+from geomeld.models.geomeld_fm import GeoMeldFM, ModelConfig
 from geomeld.models.spec import LayerSpec
+from geomeld.models.text import TextConfig
+from geomeld.models.weights import save_checkpoint
 from geomeld.sources.simulated import SimulatedSource
 from geomeld.sources.simulated.truth import stratified_places
 from geomeld.testing.datasets import tiny_dataset
@@ -184,6 +192,80 @@ def test_cells_survive_the_way_through_scores_and_a_heat_map_shows_them() -> Non
     np.testing.assert_allclose(figure.axes[0].images[0].get_array().filled(-1), [[0.5, -1], [0.875, -1]])
 
 
+# --- what was done is kept ---
+
+
+class Seen:
+    """What an eye sees: counts how often it is asked, and is broken off at one of the times."""
+
+    def __init__(self, network, until: int | None = None) -> None:
+        self.network, self.until, self.times = network, until, 0
+
+    def __call__(self, *given, **named):
+        if self.times == self.until:
+            raise KeyboardInterrupt
+        self.times += 1
+        return self.network(*given, **named)
+
+
+def test_an_interrupted_table_goes_on_level_by_level_and_tells_how_far_it_is(tmp_path, capsys) -> None:
+    pictures, labels = bright_or_dark(40)  # 2 batches
+    few = [Disturbance("never", "cannot be done", {"at all": lambda p, rng: None}), *DISTURBANCES[-2:]]
+    levels = 1 + sum(len(d.levels) for d in few)
+    read_outs = {name: make(eye().features(pictures), labels) for name, make in READ_OUTS.items()}
+
+    def made(key: str = "a", until: int | None = None, cache: Path | None = tmp_path):
+        seen = Seen(eye().network, until)
+        found = robustness(
+            Eye(seen, SENTINEL2_BANDS, (1500.0,) * 12, (500.0,) * 12),
+            *(pictures, labels, read_outs, few), cache=cache, key=key,
+        )  # fmt: skip
+        return found, seen.times
+
+    whole, times = made(cache=None)
+    assert times == 2 * (levels - 1)
+    with pytest.raises(KeyboardInterrupt):
+        made(until=7)
+    capsys.readouterr()
+    assert made() == (whole, times - 6)  # 3 levels were done, and half of the next
+    told = capsys.readouterr().err
+    assert "robustness: 100%" in told
+    assert f"{40 * levels}/{40 * levels}" in told
+    assert "resolution, 40 m" in told
+    assert made() == (whole, 0)
+    assert made(key="b") == (whole, times)
+
+
+def test_the_scores_of_a_checkpoint_that_were_broken_off_go_on_to_the_same(tmp_path, monkeypatch) -> None:
+    spec, radar = (LayerSpec.of(MODALITIES[n], (1000.0,) * k, (500.0,) * k) for n, k in (
+        ("sentinel2", 12), ("sentinel1", 8),
+    ))  # fmt: skip
+    text = TextConfig(vocab_size=300, width=32, depth=1, heads=2)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        config = ModelConfig(spec, (radar,), decoder_width=16, predictor_width=32, predictor_depth=1, text=text)
+        save_checkpoint(GeoMeldFM(config), tmp_path)
+    tiles = sides(tmp_path, tiny_dataset(tmp_path / "ds", 9), Split(held_out=0.34, by="tile"))
+    monkeypatch.setattr(table, "DISTURBANCES", DISTURBANCES[-1:])
+    sees, finds = Eye.features, sensors.cross_sensor
+
+    def scored(cache: Path | None, looks: int | None = None, searches: int | None = None):
+        look, search = Seen(sees, looks), Seen(finds, searches)
+        monkeypatch.setattr(Eye, "features", lambda *given: look(*given))
+        monkeypatch.setattr(sensors, "cross_sensor", lambda *given, **named: search(*given, **named))
+        return robustness_scores(tiles, cache), look.times, search.times
+
+    levels = 1 + len(DISTURBANCES[-1].levels)
+    whole, *times = scored(None)
+    assert times == [levels, 1]
+    assert {s.protocol for s in whole} >= {"robustness, kNN", f"retrieval among {len(tiles.new.tile_ids)}"}
+    for broken in ({"looks": 2}, {"searches": 0}):
+        with pytest.raises(KeyboardInterrupt):
+            scored(tmp_path / "cache", **broken)
+    assert scored(tmp_path / "cache", looks=0) == (whole, 0, 1)
+    assert scored(tmp_path / "cache", looks=0, searches=0) == (whole, 0, 0)
+
+
 # --- another season ---
 
 
@@ -226,7 +308,7 @@ def test_fit_by_plain_loops() -> None:
             assert similarity[a, b] == pytest.approx(-np.average((p[i] - t[j]) ** 2, weights=w[j]))
 
 
-def test_a_decoder_that_knows_finds_every_tiles_own_radar(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_decoder_that_knows_finds_every_tiles_own_radar(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     dataset = tiny_dataset(tmp_path / "ds", 6)
     source, radar = (LayerSpec.of(MODALITIES[n], *stats) for n, stats in (
         ("sentinel2", ([1500] * 12, [800] * 12)), ("sentinel1", ([-12] * 8, [4] * 8)),
@@ -236,21 +318,12 @@ def test_a_decoder_that_knows_finds_every_tiles_own_radar(tmp_path) -> None:  # 
         batch = collate([tile], [source, radar], {s.name: s for s in (source, radar)})
         truth[float(batch.values["sentinel2"].sum())] = batch.values["sentinel1"][0] * batch.valid["sentinel1"][0]
 
-    class Encoder:
-        def grid(self, images: torch.Tensor) -> tuple[int, int]:
-            return 8, 8
-
-        def __call__(self, images: torch.Tensor) -> torch.Tensor:
-            return images
-
-    def decode(tokens: torch.Tensor, visible: torch.Tensor, grid: tuple[int, int]) -> dict[str, torch.Tensor]:
-        known = [min(truth, key=lambda s: abs(s - float(one.sum()))) for one in tokens]
+    def knows(model: object, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        known = [min(truth, key=lambda s: abs(s - float(one.sum()))) for one in images]
         return {"sentinel1": torch.stack([truth[k] for k in known]) + 0.1}
 
-    model = SimpleNamespace(
-        config=SimpleNamespace(input=source, targets=(radar,)), encoder=Encoder(), decode=decode,
-        log_scale=torch.zeros(()),
-    )  # fmt: skip
+    monkeypatch.setattr(sensors, "predicted", knows)
+    model = SimpleNamespace(config=SimpleNamespace(input=source, targets=(radar,)), log_scale=torch.zeros(()))
     similarity, n = cross_sensor(model, dataset, dataset.tile_ids, MODALITIES["sentinel1"], batch_size=4)
     assert n == 6
     assert (similarity.argmax(axis=1) == np.arange(6)).all()
