@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from geomeld.batch import collate
+from geomeld.batch import LayerType, collate
 from geomeld.core.draw import draw_words
 from geomeld.core.errors import DatasetError, UsageError
 from geomeld.core.modality import Continuous, Modality
@@ -126,7 +126,7 @@ def _similarity(tiles: "Sides", drawn: Sequence[int], target: Modality, cache: P
             tiles.skipped.update(lost)
         return {"similarity": similarity, "lost": np.array(list(lost), np.int64)}
 
-    layers = [tiles.model.config.input, target]
+    layers: list[LayerType] = [tiles.model.config.input, target]
     folder = None if cache is None else cache / FOLDER
     said = [VERSION, tiles.checkpoint, tiles.data, *(layer.name for layer in layers), drawn]
     held = once(folder, target.name, json.dumps(said), made)

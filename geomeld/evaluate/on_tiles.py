@@ -7,16 +7,16 @@ import torch
 from geomeld.core.errors import DatasetError
 from geomeld.core.modality import Categorical
 from geomeld.dataset import Dataset
+from geomeld.evaluate.cross_sensor import cross_sensor_scores
 from geomeld.evaluate.health import flat_map, health_scores
 from geomeld.evaluate.origin import why_no_text
 from geomeld.evaluate.probe import dominant_classes
 from geomeld.evaluate.results import ENDING, TILES, Described, LeftOut, Results, TileSet, keep_part, slug
 from geomeld.evaluate.retrieval import retrieval_scores
-from geomeld.evaluate.robustness import CLEAN, cells_in, robustness_scores
+from geomeld.evaluate.robustness import heat_maps, robustness_cells, robustness_scores
 from geomeld.evaluate.tiles import LABELS, Sides, probe_scores, sides
 from geomeld.evaluate.zero_shot import zero_shot_scores
 from geomeld.figures.embedding_map import embedding_map
-from geomeld.figures.heat_map import heat_map
 from geomeld.figures.page import image
 from geomeld.loader import Split
 from geomeld.modalities import MODALITIES
@@ -87,22 +87,17 @@ def _path(results: Results, tiles: Sides, part: str) -> Path:
 
 
 def _robustness(tiles: Sides, results: Results) -> None:
-    scores = robustness_scores(tiles, results.cache)
+    cells = robustness_cells(tiles, results.cache)
+    scores = [*robustness_scores(tiles, cells), *cross_sensor_scores(tiles, results.cache)]
     keep_part(_path(results, tiles, ROBUSTNESS), scores)
-    cells = list(cells_in(scores))
-    for read_out in dict.fromkeys(cell.read_out for cell in cells):
-        of_it = [cell for cell in cells if cell.read_out == read_out and cell.disturbance != CLEAN]
-        rows = {
-            name: [(cell.level, cell.value) for cell in of_it if cell.disturbance == name]
-            for name in dict.fromkeys(cell.disturbance for cell in of_it)
-        }
-        beside = {cell.disturbance: cell.clean for cell in of_it}
+    for read_out, figure in heat_maps(cells).items():
         caption = (
             f"{tiles.encoder}: accuracy of the dominant land cover by {read_out}, fitted on tiles as they are, on "
-            "disturbed held-out tiles; colours are shares of the accuracy undisturbed."
+            "disturbed held-out tiles. Colours go from the accuracy of always giving the commonest class of the tiles "
+            "that it was fitted on to its own undisturbed, both on the same tiles."
         )
         name = f"{tiles.checkpoint}-{tiles.data}-robustness-{read_out}"
-        results.keep_figure(name, caption, image(heat_map(rows, beside), "robustness"))
+        results.keep_figure(name, caption, image(figure, "robustness"))
 
 
 def _keep_map(tiles: Sides, results: Results) -> None:

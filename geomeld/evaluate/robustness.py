@@ -3,14 +3,15 @@
 import datetime as dt
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
@@ -20,14 +21,16 @@ from geomeld.core.errors import DatasetError, UsageError
 from geomeld.core.modality import Modality
 from geomeld.core.tile import Layer
 from geomeld.dataset import Dataset
-from geomeld.evaluate.cross_sensor import cross_sensor_scores
+from geomeld.evaluate.bootstrap import bounds, drawn_sums
+from geomeld.evaluate.class_scores import Share
 from geomeld.evaluate.disturbance import DISTURBANCES, Change, Disturbance, Picture
 from geomeld.evaluate.encoder import Encoder, padded
 from geomeld.evaluate.kept import Arrays, once
 from geomeld.evaluate.neighbours import nearest_class
-from geomeld.evaluate.probe import NO_CLASS, ReadOut, dominant_classes, linear_classes
+from geomeld.evaluate.probe import NO_CLASS, ReadOut, commonest_class, dominant_classes, linear_classes
 from geomeld.evaluate.score import Score
 from geomeld.evaluate.truth import earth_of
+from geomeld.figures.heat_map import heat_map
 from geomeld.loader import read_tiles
 from geomeld.modalities import MODALITIES
 from geomeld.models.geomeld_fm import GeoMeldFM
@@ -49,7 +52,6 @@ BATCH = 32
 MOST_TILES = 400
 """Held-out tiles that are disturbed, at most, drawn by key; every level costs a pass over them."""
 NEIGHBOURS = 10
-DRAWS = 1000
 SEASONS = {"3 months later": 91, "6 months later": 182, "9 months later": 273}
 
 Classes = NDArray[np.int64]
@@ -163,17 +165,24 @@ def _seen_on_another_date(
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """The accuracy of one read-out on tiles disturbed in one way."""
+    """The accuracy of one read-out on tiles disturbed in one way, and what it is held against on the same tiles."""
 
     read_out: str
     disturbance: str
     level: str
-    value: float
-    low: float
-    high: float
-    clean: float
-    """On the same tiles as they are."""
+    accuracy: Share
+    undisturbed: Share
+    """Of the same read-out on the tiles as they are."""
+    commonest: Share
+    """Of always giving the commonest class of the tiles that the read-out was fitted on."""
     n: int
+
+    @property
+    def left(self) -> float:
+        """What is left of the lead over the commonest class that there was undisturbed: 1 is all of it, 0 and less
+        nothing; NaN where there was none."""
+        lead = self.undisturbed.value - self.commonest.value
+        return (self.accuracy.value - self.commonest.value) / lead if lead > 0 else np.nan
 
 
 @dataclass
@@ -189,6 +198,7 @@ def robustness(
     pictures: Sequence[Picture],
     labels: Classes,
     read_outs: Mapping[str, ReadOut],
+    floor: ReadOut,
     disturbances: Sequence[Disturbance] = DISTURBANCES,
     seed: int = 0,
     *,
@@ -197,7 +207,9 @@ def robustness(
     progress: bool = True,
 ) -> Table:
     """Accuracy of each read-out against each disturbance at each level, beside its accuracy on the same images as
-    they are. `labels` (n,) of the `pictures`; what is drawn depends on seed, disturbance, level and tile alone.
+    they are and that of the `floor`, e.g. `probe.commonest_class` of the labels that the read-outs were fitted on; with
+    intervals over the same draws of images. `labels` (n,) of the `pictures`; what is drawn of a disturbance depends on
+    seed, disturbance, level and tile alone.
 
     In the folder `cache`, where one is given, what the eye sees is kept level by level under `key`, which stands for
     its network and the pictures: an interrupted table goes on. Progress is shown on stderr.
@@ -221,7 +233,8 @@ def robustness(
             for read_out, read in read_outs.items():
                 hit = read(features) == labels[at]
                 clean = right.setdefault(read_out, hit)  # the first level: nothing is done, to all of them
-                table.cells.append(_cell(read_out, name, level, hit, clean[at], seed))
+                accuracy, before, least = _shares([hit, clean[at], floor(features) == labels[at]], seed)
+                table.cells.append(Cell(read_out, name, level, accuracy, before, least, len(at)))
     return table
 
 
@@ -238,13 +251,11 @@ def _seen(eye: Eye, pictures: Sequence[Picture], change: Change, seed: int, stre
     return {"at": np.array(at, np.int64), "features": np.concatenate(parts or [np.empty((0, 0), np.float32)])}
 
 
-def _cell(read_out: str, disturbance: str, level: str, hit: NDArray, clean: NDArray, seed: int) -> Cell:
-    rng = generator(seed, "robustness-bootstrap", f"{disturbance}|{level}")
-    drawn = [hit[rng.integers(0, len(hit), len(hit))].mean() for _ in range(DRAWS)]
-    low, high = np.percentile(drawn, (2.5, 97.5))
-    return Cell(
-        read_out, disturbance, level, float(hit.mean()), float(low), float(high), float(clean.mean()), len(hit)
-    )  # fmt: skip
+def _shares(hits: Sequence[NDArray[np.bool_]], seed: int) -> list[Share]:
+    """Of the images that are hit, for each of `hits` (n,), over the same draws."""
+    each = np.stack(hits, axis=1)
+    drawn = drawn_sums(each, "robustness", seed) / len(each)
+    return [Share(float(h.mean()), *(bounds(d) or (None, None))) for h, d in zip(hits, drawn.T, strict=True)]
 
 
 def robustness_on(tiles: "Sides", cache: Path | None = None, seed: int = 0) -> Table:
@@ -268,8 +279,10 @@ def robustness_on(tiles: "Sides", cache: Path | None = None, seed: int = 0) -> T
     except UsageError as error:
         left_out["season"] = str(error)
     truth = np.array([labels[p.tile_id] for p in pictures], np.int64)
-    key = f"{tiles.checkpoint} on {tiles.data}"
-    table = robustness(Eye.of_model(tiles.model), pictures, truth, read_outs, disturbances, seed, cache=cache, key=key)
+    key, floor = f"{tiles.checkpoint} on {tiles.data}", commonest_class(known[fit])
+    table = robustness(
+        Eye.of_model(tiles.model), pictures, truth, read_outs, floor, disturbances, seed, cache=cache, key=key
+    )
     table.left_out |= left_out
     return table
 
@@ -281,30 +294,42 @@ def _labels(tiles: "Sides", tile_ids: Sequence[int]) -> Classes:
 # --- scores ---
 
 
-def robustness_scores(tiles: "Sides", cache: Path | None = None) -> list[Score]:
-    """The table as scores, each beside the same read-out on the same tiles as they are, then radar against optical
-    images. What is kept in `cache` is not computed again; what could not be done is said on stderr."""
+def robustness_cells(tiles: "Sides", cache: Path | None = None) -> list[Cell]:
+    """The table of `robustness_on`; none where nothing tells the land cover. What could not be done is said on
+    stderr."""
     try:
         table = robustness_on(tiles, cache)
     except DatasetError as error:
         table = Table(left_out={"the table": str(error)})
     for what, why in table.left_out.items():
         print(f"robustness: {what} is left out: {why}", file=sys.stderr)
-    return [*(_score(tiles, cell) for cell in table.cells), *cross_sensor_scores(tiles, cache)]
+    return table.cells
 
 
-def _score(tiles: "Sides", cell: Cell) -> Score:
-    metric = f"accuracy, {cell.disturbance}" + (f": {cell.level}" if cell.level else "")
-    beside = ("undisturbed", cell.clean)
-    score = tiles.score(TASK, f"robustness, {cell.read_out}", metric, cell.value, cell.n, beside)
-    return replace(score, low=cell.low, high=cell.high)
+def robustness_scores(tiles: "Sides", cells: Sequence[Cell]) -> list[Score]:
+    """The table as scores, each beside the same read-out on the same tiles as they are and beside their commonest
+    class."""
+    found = []
+    for cell in cells:
+        metric = f"accuracy, {cell.disturbance}" + (f": {cell.level}" if cell.level else "")
+        beside = {"undisturbed": cell.undisturbed, "commonest class": cell.commonest}
+        if cell.disturbance == CLEAN:
+            del beside["undisturbed"]  # itself
+        found += [
+            tiles.share(TASK, f"robustness, {cell.read_out}", metric, cell.accuracy, cell.n, name, floor)
+            for name, floor in beside.items()
+        ]
+    return found
 
 
-def cells_in(scores: Sequence[Score]) -> Iterator[Cell]:
-    """The cells of a table among scores, e.g. those of a scores.jsonl."""
-    for s in scores:
-        if not s.protocol.startswith("robustness, ") or s.low is None or s.high is None or s.baseline is None:
-            continue
-        disturbance, _, level = s.metric.removeprefix("accuracy, ").partition(": ")
-        read_out = s.protocol.removeprefix("robustness, ")
-        yield Cell(read_out, disturbance, level, s.value, s.low, s.high, s.baseline, s.n)
+def heat_maps(cells: Sequence[Cell]) -> dict[str, Figure]:
+    """A picture per read-out: a row per disturbance, coloured by what is `left`."""
+    maps = {}
+    for clean in (cell for cell in cells if cell.disturbance == CLEAN):
+        rows: dict[str, list[tuple[str, float, float]]] = {}
+        for cell in cells:
+            if cell.read_out == clean.read_out and cell.disturbance != CLEAN:
+                rows.setdefault(cell.disturbance, []).append((cell.level, cell.accuracy.value, cell.left))
+        title = f"undisturbed {clean.accuracy.value:.2f}, commonest class {clean.commonest.value:.2f}"
+        maps[clean.read_out] = heat_map(rows, ("commonest class", "undisturbed"), f"{clean.read_out}: {title}")
+    return maps

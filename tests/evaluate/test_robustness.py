@@ -15,10 +15,19 @@ from geomeld.core.grid import Grid
 from geomeld.core.tile import Anchor, Tile
 from geomeld.evaluate import cross_sensor as sensors
 from geomeld.evaluate import robustness as table
-from geomeld.evaluate.cross_sensor import _fit, cross_sensor
+from geomeld.evaluate.cross_sensor import _fit, cross_sensor, cross_sensor_scores
 from geomeld.evaluate.disturbance import DISTURBANCES, Disturbance, Picture, coarsened, hazy
-from geomeld.evaluate.robustness import READ_OUTS, Cell, Eye, cells_in, robustness, robustness_scores, season_of
-from geomeld.evaluate.score import Score
+from geomeld.evaluate.probe import commonest_class
+from geomeld.evaluate.robustness import (
+    CLEAN,
+    READ_OUTS,
+    Eye,
+    heat_maps,
+    robustness,
+    robustness_cells,
+    robustness_scores,
+    season_of,
+)
 from geomeld.evaluate.tiles import sides
 from geomeld.figures.heat_map import heat_map
 from geomeld.loader import Split
@@ -31,6 +40,7 @@ from geomeld.sources.simulated import SimulatedSource
 from geomeld.sources.simulated.truth import stratified_places
 from geomeld.testing.datasets import tiny_dataset
 
+FLOORS = ("undisturbed", "commonest class")
 LEVELS = {(d.name, level): change for d in DISTURBANCES for level, change in d.levels.items()}
 
 
@@ -144,14 +154,15 @@ def test_the_table_finds_the_bands_that_a_read_out_leans_on() -> None:
     read_outs = {name: make(features[:30], labels[:30]) for name, make in READ_OUTS.items()}
     never = Disturbance("never", "cannot be done", {"at all": lambda p, rng: None})
     half = Disturbance("half", "of the tiles", {"odd": lambda p, rng: p if p.tile_id % 2 else None})
-    table = robustness(sees, pictures[30:], labels[30:], read_outs, [*DISTURBANCES, never, half])
+    floor = commonest_class(labels[:30])
+    table = robustness(sees, pictures[30:], labels[30:], read_outs, floor, [*DISTURBANCES, never, half])
     cells = {(c.read_out, c.disturbance, c.level): c for c in table.cells}
     for name in READ_OUTS:
-        assert cells[name, "as they are", ""].value == 1.0
+        assert cells[name, "as they are", ""].accuracy.value == 1.0
         gone = cells[name, "missing bands", "blue, green, red"]
-        assert (gone.value, gone.clean, gone.n) == (pytest.approx(0.5, abs=0.25), 1.0, 30)
-        assert gone.low <= gone.value <= gone.high
-        assert cells[name, "missing bands", "short-wave infrared"].value > 0.9
+        assert (gone.accuracy.value, gone.undisturbed.value, gone.n) == (pytest.approx(0.5, abs=0.25), 1.0, 30)
+        assert gone.accuracy.low <= gone.accuracy.value <= gone.accuracy.high
+        assert cells[name, "missing bands", "short-wave infrared"].accuracy.value > 0.9
         assert cells[name, "half", "odd"].n == 15
     assert list(table.left_out) == ["never, at all"]
     assert len(cells) == 2 * (1 + len(LEVELS) + 1)
@@ -163,7 +174,8 @@ def test_what_is_drawn_depends_on_the_tile_and_not_on_its_company() -> None:
     alone = change(pictures[4], generator(0, "noise|200", 4))
     seen: list[Picture] = []
     spy = Disturbance("noise", "", {"200": lambda p, rng: seen.append(change(p, rng)) or seen[-1]})
-    robustness(eye(), pictures, np.zeros(6, np.int64), {"any": lambda x: np.zeros(len(x), np.int64)}, [spy])
+    always = commonest_class(np.zeros(6, np.int64))
+    robustness(eye(), pictures, np.zeros(6, np.int64), {"any": always}, always, [spy])
     np.testing.assert_array_equal(seen[4].values, alone.values)
 
 
@@ -179,17 +191,39 @@ def test_an_eye_masks_what_is_missing_and_takes_bands_by_name() -> None:
         Eye.of(stranger)
 
 
-def test_cells_survive_the_way_through_scores_and_a_heat_map_shows_them() -> None:
-    cell = Cell("kNN", "haze", "500", 0.4, 0.3, 0.5, 0.8, 60)
-    score = Score(
-        "dominant land cover", "robustness, kNN", "accuracy, haze: 500", 0.4, 0.3, 0.5, 0, 60, "m", "c", "d",
-        baseline=0.8, baseline_name="undisturbed",
-    )  # fmt: skip
-    other = Score("m-so2sat", "kNN", "overall accuracy", 0.4, 0.3, 0.5, 0, 60, "m", "c", "d")
-    assert list(cells_in([other, score])) == [cell]
-    figure = heat_map({"haze": [("500", 0.4), ("1000", float("nan"))], "noise": [("50", 0.7)]}, 0.8)
+def test_the_commonest_class_stands_beside_every_read_out_and_no_better_than_it_is_no_lead_left() -> None:
+    pictures, labels = bright_or_dark(32)
+    labels[:8] = 0  # 16 dark and 4 bright ones of class 0, 12 bright ones of class 1
+    read_outs = {"red": lambda x: (x[:, 3] > 0).astype(np.int64), "none": commonest_class(labels)}
+    gone = next(d for d in DISTURBANCES if d.name == "missing bands")
+    odd = Disturbance("odd", "", {"alone": lambda p, rng: p if p.tile_id % 2 else None})
+    found = robustness(eye(), pictures, labels, read_outs, commonest_class(labels), [gone, odd], progress=False).cells
+    cells = {(c.read_out, c.disturbance, c.level): c for c in found}
+    clean, dark = cells["red", CLEAN, ""], cells["red", "missing bands", "blue, green, red"]
+    assert (clean.accuracy.value, clean.commonest.value, clean.left) == (28 / 32, 20 / 32, 1.0)
+    assert clean.undisturbed == clean.accuracy
+    assert (dark.accuracy, dark.undisturbed, dark.left) == (dark.commonest, clean.accuracy, 0.0)  # the same draws
+    assert dark.commonest.low < dark.commonest.value < dark.commonest.high
+    bright = cells["red", "odd", "alone"]  # on the same tiles
+    assert (bright.n, bright.undisturbed.value, bright.commonest.value) == (16, 12 / 16, 4 / 16)
+    assert np.isnan(cells["none", CLEAN, ""].left)
+    figures = heat_maps(found)
+    assert list(figures) == ["red", "none"]
+    (axis, bar), (dull, _) = (figure.axes for figure in figures.values())
+    assert axis.get_title() == "red: undisturbed 0.88, commonest class 0.62"
+    assert [t.get_text() for t in bar.get_yticklabels()] == [
+        "commonest class\nor worse", "half way", "undisturbed\nor better",
+    ]  # fmt: skip
+    np.testing.assert_allclose(axis.images[0].get_array().filled(-1)[:, :2], [[0, 1], [1, -1]])
+    assert axis.images[0].get_clim() == (0, 1)
+    assert dull.images[0].get_array().mask.all()
+    assert {t.get_text() for t in axis.texts} >= {"0.62\nblue, green, red", "0.75\nalone"}
+
+
+def test_a_heat_map_has_rows_of_any_length_and_leaves_out_what_nobody_knows() -> None:
+    figure = heat_map({"haze": [("500", 0.4, 0.5), ("1000", np.nan, np.nan)], "noise": [("50", 0.7, -0.2)]})
     assert {t.get_text() for t in figure.axes[0].texts} == {"0.40\n500", "0.70\n50"}
-    np.testing.assert_allclose(figure.axes[0].images[0].get_array().filled(-1), [[0.5, -1], [0.875, -1]])
+    np.testing.assert_allclose(figure.axes[0].images[0].get_array().filled(-1), [[0.5, -1], [-0.2, -1]])
 
 
 # --- what was done is kept ---
@@ -218,7 +252,7 @@ def test_an_interrupted_table_goes_on_level_by_level_and_tells_how_far_it_is(tmp
         seen = Seen(eye().network, until)
         found = robustness(
             Eye(seen, SENTINEL2_BANDS, (1500.0,) * 12, (500.0,) * 12),
-            *(pictures, labels, read_outs, few), cache=cache, key=key,
+            *(pictures, labels, read_outs, commonest_class(labels), few), cache=cache, key=key,
         )  # fmt: skip
         return found, seen.times
 
@@ -253,12 +287,20 @@ def test_the_scores_of_a_checkpoint_that_were_broken_off_go_on_to_the_same(tmp_p
         look, search = Seen(sees, looks), Seen(finds, searches)
         monkeypatch.setattr(Eye, "features", lambda *given: look(*given))
         monkeypatch.setattr(sensors, "cross_sensor", lambda *given, **named: search(*given, **named))
-        return robustness_scores(tiles, cache), look.times, search.times
+        cells = robustness_cells(tiles, cache)
+        return [*robustness_scores(tiles, cells), *cross_sensor_scores(tiles, cache)], look.times, search.times
 
     levels = 1 + len(DISTURBANCES[-1].levels)
     whole, *times = scored(None)
     assert times == [levels, 1]
     assert {s.protocol for s in whole} >= {"robustness, kNN", f"retrieval among {len(tiles.new.tile_ids)}"}
+    beside = {(s.metric, s.baseline_name): s for s in whole if s.protocol == "robustness, kNN"}
+    assert set(beside) == {
+        ("accuracy, as they are", "commonest class"),
+        *((f"accuracy, processing: {level}", name) for level in DISTURBANCES[-1].levels for name in FLOORS),
+    }
+    assert len({s.baseline for (_, name), s in beside.items() if name == "commonest class"}) == 1
+    assert all(s.low <= s.value <= s.high and s.baseline_low <= s.baseline <= s.baseline_high for s in whole[:5])
     for broken in ({"looks": 2}, {"searches": 0}):
         with pytest.raises(KeyboardInterrupt):
             scored(tmp_path / "cache", **broken)
