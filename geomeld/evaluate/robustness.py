@@ -276,7 +276,7 @@ def robustness_on(tiles: "Sides", cache: Path | None = None, seed: int = 0) -> T
     disturbances, left_out = list(DISTURBANCES), {}
     try:
         disturbances.append(season_of(dataset, modality))
-    except UsageError as error:
+    except (UsageError, DatasetError) as error:  # of real places, or published shards without a manifest
         left_out["season"] = str(error)
     truth = np.array([labels[p.tile_id] for p in pictures], np.int64)
     key, floor = f"{tiles.checkpoint} on {tiles.data}", commonest_class(known[fit])
