@@ -94,9 +94,7 @@ def images_for(encoder: Encoder, task: Task, split: str, scale: Scale) -> Images
     Raises UsageError for a split without images, and for bands that the task lacks where the encoder needs them.
     """
     if not task.names[split]:
-        raise UsageError(
-            f"{task.name} has no image in its split {split!r}; choose another set."
-        )
+        raise UsageError(f"{task.name} has no image in its split {split!r}; choose another set.")
     missing = [band for band in encoder.bands if band not in task.bands]
     if len(missing) == len(encoder.bands) or (missing and not encoder.masks_bands):
         raise lacks(task, missing)
