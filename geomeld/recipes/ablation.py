@@ -65,7 +65,7 @@ def table3(shared: PretrainConfig | None = None) -> dict[str, PretrainConfig]:
 
     Command: `geomeld ablate DATASET --out DIR`.
     Cost: 2,000 tiles, 5 epochs and three seeds of each: see docs/ablation.md.
-    Result: one seed of five epochs, in docs/results.md; `geomeld ablate --markdown` prints it.
+    Result: in docs/results.md, section "The ablation, small"; `geomeld ablate --markdown` prints it.
     """
     shared = shared or small()
     return {name: replace(shared, targets=row().targets, objectives=row().objectives) for name, row in ROWS.items()}
