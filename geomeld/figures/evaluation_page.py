@@ -88,17 +88,17 @@ def write_evaluation_page(view: EvaluationView, out: Path) -> Path:
     page = Page(view.name, view.state)
     for each in view.beside:
         _table(page, each)
-    for each in view.tiles:
-        _table(page, each)
+    for task in view.tasks:
+        _task(page, task)
     if view.figures:
-        page.section("Robustness and embeddings")
+        page.section("Held-out tiles, in pictures")
         for caption, figure in view.figures:
             if isinstance(figure, str):
                 page.add(f"<figure>{figure}<figcaption>{escape(caption)}</figcaption></figure>")
             else:
                 page.figure(figure, caption)
-    for task in view.tasks:
-        _task(page, task)
+    for each in view.tiles:
+        _table(page, each)
     for each in (view.encoders, view.left_out):
         if each.rows:
             _table(page, each)
