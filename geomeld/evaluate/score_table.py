@@ -11,11 +11,26 @@ from geomeld.evaluate.summary import Summary, baseline, cell, labels_of, summari
 def score_lines(
     scores: Sequence[Score], encoders: Mapping[str, Described], cards: Mapping[str, Card] | None = None
 ) -> list[str]:
-    """What is of all classes, seeds together, shares in percent; `encoders` by identity and `cards` by fingerprint, as
-    far as they are known. Partitions of a set stand apart."""
+    """What is of all classes, seeds together, shares in percent, each beside all that it is held against; `encoders` by
+    identity and `cards` by fingerprint, as far as they are known. Partitions of a set stand apart."""
     names = labels_of(encoders, scores)
-    found = [s for s in summaries(scores) if "/" not in s.metric]
-    rows = [[names[s.checkpoint], s.protocol, s.scale, s.metric, cell(s), _beside(s), f"n = {s.n:,}"] for s in found]
+    held: dict[tuple[str, ...], list[Summary]] = {}
+    for s in summaries(scores):
+        if "/" not in s.metric:
+            held.setdefault((s.task, s.data, s.protocol, s.metric, s.checkpoint, s.scale), []).append(s)
+    found = [group[0] for group in held.values()]
+    rows = [
+        [
+            names[s.checkpoint],
+            s.protocol,
+            s.scale,
+            s.metric,
+            cell(s),
+            ", ".join(filter(None, map(_beside, group))),
+            f"n = {s.n:,}",
+        ]
+        for s, group in zip(found, held.values(), strict=True)
+    ]
     widths = [max((len(row[i]) for row in rows), default=0) for i in range(7)]
     lines: list[str] = []
     for task, data in dict.fromkeys((s.task, s.data) for s in found):

@@ -220,6 +220,13 @@ def test_lines_for_the_terminal_name_every_encoder_and_task(results: Results) ->
     assert not any("IoU/" in line for line in lines)
 
 
+def test_a_number_stands_on_one_line_with_all_that_it_is_held_against() -> None:
+    floors = (("commonest class", 0.3), ("mean spectrum", 0.45))
+    (head, line) = score_lines([score(baseline=v, baseline_name=n) for n, v in floors], {})
+    assert head == "m-so2sat"
+    assert line.split("  ")[-2:] == ["commonest class 30.0, mean spectrum 45.0", "n = 986"]
+
+
 def test_scores_of_another_kind_are_refused(results: Results) -> None:
     path = next(results.folder.glob(f"outcomes/*/*{ENDING}"))
     path.write_text('{"value": 1}\n')
