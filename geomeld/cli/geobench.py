@@ -116,35 +116,20 @@ def _simulated(chosen: Simulate) -> Path:
 
 def _told(opened: "GeoBench") -> dict[str, Any]:
     record = opened.record
-    return {
-        "path": str(opened.path),
-        "name": record.name,
-        **_task(opened, record.splits if opened.partition == "default" else None),
-        "gsd": record.gsd,
+    return _set(opened, opened.path, record.splits if opened.partition == "default" else None) | {
         "partitions": sorted(p.name.removesuffix("_partition.json") for p in opened.path.glob("*_partition.json")),
-        "bands": record.bands,
         "unit": "reflectance x 10000" if record.unit else "unknown",
         "unlabelled": record.unlabelled,
-        "traps": record.traps,
     }
 
 
 def _told_v2(opened: "GeoBenchV2") -> dict[str, Any]:
-    record = opened.record
-    return {
-        "path": str(next(iter(opened.entries.values())).path),
-        "name": record.name,
-        **_task(opened, record.splits),
-        "gsd": record.gsd,
-        "partitions": [],
-        "bands": record.bands,
-        "unit": "reflectance x 10000",
-        "unlabelled": None,
-        "traps": record.traps,
-    }
+    path = next(iter(opened.entries.values())).path
+    told: dict[str, Any] = {"partitions": [], "unit": "reflectance x 10000", "unlabelled": None}
+    return _set(opened, path, opened.record.splits) | told
 
 
-def _task(opened: "GeoBench | GeoBenchV2", published: tuple[int, int, int] | None) -> dict[str, Any]:
+def _set(opened: "GeoBench | GeoBenchV2", path: Path, published: tuple[int, int, int] | None) -> dict[str, Any]:
     """What both versions tell of a set; `published`: samples of train, valid and test, where they are known."""
     from geomeld.evaluate.task import SIMULATED
 
@@ -152,14 +137,19 @@ def _task(opened: "GeoBench | GeoBenchV2", published: tuple[int, int, int] | Non
     sample, scale = opened.sample(first), opened.own_scale()
     here = {split: len(names) for split, names in opened.names.items()}
     return {
+        "path": str(path),
+        "name": opened.name,
         "task": opened.kind.value,
         "classes": opened.classes,
         "class_names": opened.class_names,
         "size": opened.size,
+        "gsd": opened.record.gsd,
         "splits": here,
         "as_published": SIMULATED not in opened.traps and published in (None, tuple(here.values())),
+        "bands": opened.record.bands,
         "statistics": {b: (float(m), float(s)) for b, m, s in zip(scale.bands, scale.mean, scale.std, strict=True)},
         "first": {b: float(v.mean()) for b, v in zip(opened.bands, sample.values, strict=True)},
+        "traps": opened.traps,
     }
 
 

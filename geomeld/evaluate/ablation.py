@@ -1,22 +1,21 @@
 """Ablation: variants of a pretraining, several seeds of each, on the same tasks and the same test images."""
 
+import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geomeld.core.draw import generator
-from geomeld.core.errors import CorruptFile
 from geomeld.dataset import Dataset
-from geomeld.dataset.files import atomic
 from geomeld.evaluate.bootstrap import resampled
 from geomeld.evaluate.encoder import Encoder
 from geomeld.evaluate.jobs import Job, announced, outcome_scores
+from geomeld.evaluate.kept import Arrays, once
 from geomeld.evaluate.metrics import main_metric, scores_of
 from geomeld.evaluate.outcome import Outcome
 from geomeld.evaluate.protocols import Protocol
@@ -34,6 +33,8 @@ WITHIN = 5
 """Captions or tiles among which the right one is looked for (the paper's R@5)."""
 WAYS = ("image to text", "text to image")
 RETRIEVAL = "retrieval"
+VERSION = 1
+"""Counted up when what is kept of retrieval changes: what another version kept is not used."""
 
 
 @dataclass(frozen=True)
@@ -148,12 +149,8 @@ def _retrieval(
     if contender.checkpoint is None:
         return {}
     data = fingerprint_of(dataset)
-    path = results.folder / RETRIEVAL / f"{contender.encoder.identity}-{data}-{len(held_out)}.npz"
-    hits = _kept_hits(path) if path.exists() else _hits(contender, dataset, held_out, device)
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic(path) as file:
-            np.savez_compressed(file, **hits)  # type: ignore[arg-type]
+    name, folder = f"{contender.encoder.identity}-{data}-{len(held_out)}", results.folder / RETRIEVAL
+    hits = once(folder, name, json.dumps([VERSION, name]), partial(_hits, contender, dataset, held_out, device))
     found: dict[Column, Measured] = {}
     scores = []
     for way in (w for w in WAYS if w in hits):
@@ -164,7 +161,7 @@ def _retrieval(
         drawn = rng.integers(0, len(each), (DRAWS, len(each)), dtype=np.int32)
         found[column] = Measured(float(each.mean()), each[drawn].mean(axis=1))
         scores.append(_score(contender, column, found[column], data, chance))
-    keep_part(path.with_suffix(ENDING), scores)
+    keep_part(folder / f"{name}{ENDING}", scores)
     return found
 
 
@@ -176,17 +173,7 @@ def _score(contender: Contender, column: Column, measured: Measured, data: str, 
     )  # fmt: skip
 
 
-def _kept_hits(path: Path) -> dict[str, NDArray[np.float64]]:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
-            return {name: held[name] for name in held.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise CorruptFile(f"{path} holds no ranks of retrieval ({error}); remove it and run again.") from None
-
-
-def _hits(
-    contender: Contender, dataset: Dataset, held_out: Sequence[int], device: str
-) -> dict[str, NDArray[np.float64]]:
+def _hits(contender: Contender, dataset: Dataset, held_out: Sequence[int], device: str) -> Arrays:
     """(queries,) whether a right answer is among the first WITHIN, 0..1 where scores tie, both ways; and what a random
     order would reach, without shape."""
     assert contender.checkpoint is not None

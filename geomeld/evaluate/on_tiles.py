@@ -41,7 +41,8 @@ def run_on_tiles(
     left out; the folder is held by the caller. Features and robustness, which take their time, are not computed
     again where they are there, whatever the device.
 
-    Raises CheckpointError for a folder that is no checkpoint, DatasetError where there is nothing to evaluate on.
+    Raises CheckpointError for a folder that is no checkpoint, UsageError where nobody tells what was held out,
+    DatasetError where there is nothing to evaluate on.
     """
     tiles = sides(checkpoint, dataset, split, results.cache, device)
     parts = {name: part(tiles) for name, part in PARTS.items()}

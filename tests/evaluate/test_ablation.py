@@ -164,7 +164,7 @@ def test_the_verb_from_tiles_to_table(
         assert score.n == column["n"]
     assert said["sentence"].split(";")[0] in html.unescape((out / "table.html").read_text())
 
-    monkeypatch.setattr(ablation, "_hits", None)  # nothing is computed twice
+    monkeypatch.setattr(ablation, "_hits", lambda *given: pytest.fail("retrieval was computed twice"))
     monkeypatch.setattr(ablation, "_outcome", None)
     monkeypatch.setattr(series, "pretrain", None)
     assert main([*words, "--markdown"]) == 0

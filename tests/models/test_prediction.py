@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from geomeld.core.errors import UsageError
 from geomeld.modalities import MODALITIES
 from geomeld.models.geomeld_fm import GeoMeldFM, ModelConfig
 from geomeld.models.prediction import predicted
@@ -62,3 +63,10 @@ def test_each_patch_is_the_mean_of_the_passes_that_did_not_see_it(model, monkeyp
         unseen = [squares[:, patch] for visible, squares in passes if patch not in visible]
         assert len(unseen) == 2
         torch.testing.assert_close(maps[..., row : row + PATCH, column : column + PATCH], sum(unseen) / 2)
+
+
+def test_passes_that_would_hide_nothing_are_refused(model) -> None:
+    image = torch.zeros(1, 12, 2 * PATCH, PATCH)
+    for passes in (1, 3):
+        with pytest.raises(UsageError, match=f"{passes} passes over 2 patches"):
+            predicted(model, image, passes)
