@@ -3,6 +3,7 @@
 import json as jsonlib
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,6 +16,14 @@ On sets of GEO-Bench (--geobench): by protocols; without --protocols, those that
 On a dataset (--data): what a checkpoint makes of the tiles that its training held out; with --tasks or --protocols, a
 dataset of the simulated Earth is asked about its truth as well. What is in OUT already is not computed again.
 """
+
+SCALES: Mapping[str | None, tuple[Literal["own", "pretraining"], ...]] = {
+    None: (),
+    "own": ("own",),
+    "pretraining": ("pretraining",),
+    "both": ("own", "pretraining"),
+}
+"""What --scale says -> the statistics that are asked for; none where each protocol chooses."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +45,10 @@ class Options:
     docs/protocols.md has them all."""
     seeds: int = 1
     """Of protocols that draw anything: 0, 1, ... up to this many."""
-    scale: Literal["own", "pretraining", "both"] = "own"
-    """Whose statistics normalise the images: the set's own, those of the encoder's pretraining, or one after the
-    other."""
+    scale: Literal["own", "pretraining", "both"] | None = None
+    """Whose statistics normalise the images: the set's own, those of the encoder's pretraining, or one after the other.
+    Without it, both for read-outs of kept features (the family frozen), as far as there are both, and the set's own for
+    protocols that train. Zero-shot and what is read off tiles know those of pretraining alone."""
     partition: str = "default"
     """Of GEO-Bench sets: default, 0.01x, 0.02x, 0.05x, 0.10x, 0.20x, 0.50x or 1.00x of the training split."""
     epochs: int | None = None
@@ -118,7 +128,7 @@ def _request(options: Options):  # type: ignore[no-untyped-def]
         dataset=None if options.data is None else open_dataset(options.data),
         tasks=options.tasks,
         protocols=options.protocols,
-        scales=("own", "pretraining") if options.scale == "both" else (options.scale,),
+        scales=SCALES[options.scale],
         seeds=options.seeds,
         epochs=options.epochs,
         partition=options.partition,

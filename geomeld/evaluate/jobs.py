@@ -31,7 +31,8 @@ class Asked:
     """By what they were opened with."""
     tasks: Mapping[str, Opener]
     protocols: Sequence[Protocol]
-    scales: tuple[Statistics, ...] = ("own",)
+    scales: tuple[Statistics, ...] = ()
+    """Without any, those that each protocol takes by itself, as far as the encoder and the task have them."""
     seeds: int = 1
     device: str = "cpu"
 
@@ -119,18 +120,40 @@ def plan(asked: Asked) -> tuple[list[Job], list[LeftOut]]:
                 left_out.append(LeftOut(encoder.title, name, "all", "all", str(error), broken=True))
                 continue
             fitting = [protocol for protocol in asked.protocols if task.kind in protocol.kinds]
+            unfit: dict[tuple[str, str], list[str]] = defaultdict(list)
             for protocol in fitting or asked.protocols:
-                for scale in dict.fromkeys(protocol.statistics_used(scale) for scale in asked.scales):
-                    try:
-                        protocol.check(task)
-                        scale_for(encoder, task, scale)
-                    except UsageError as error:
-                        left_out.append(LeftOut(encoder.title, name, protocol.name, scale, str(error)))
+                for scale in _scales(protocol, asked.scales, encoder):
+                    if why := _unfit(protocol, encoder, task, scale):
+                        unfit[why].append(protocol.name)
                         continue
                     for seed in range(_seeds(protocol, asked.seeds)):
                         key = (encoder.identity, task.fingerprint(), protocol.name, scale, seed)
                         jobs.setdefault(key, Job(spec, encoder, task, protocol, scale, seed))
+            left_out += [
+                LeftOut(encoder.title, name, ", ".join(dict.fromkeys(which)), scale, why)
+                for (scale, why), which in unfit.items()
+            ]
     return list(jobs.values()), left_out
+
+
+def _scales(protocol: Protocol, asked: Sequence[Statistics], encoder: Encoder) -> list[Statistics]:
+    """Those that are asked for; else the protocol's own choice, but for those of a pretraining that nobody knows."""
+    if asked:
+        return list(dict.fromkeys(map(protocol.statistics_used, asked)))
+    return [scale for scale in protocol.statistics if scale == "own" or encoder.mean]
+
+
+def _unfit(protocol: Protocol, encoder: Encoder, task: Task, scale: Statistics) -> tuple[str, str] | None:
+    """(statistics that it is true of, why) where they do not fit together."""
+    try:
+        protocol.check(task)
+    except UsageError as error:
+        return "all", str(error)
+    try:
+        scale_for(encoder, task, scale)
+    except UsageError as error:
+        return scale, str(error)
+    return None
 
 
 def _seeds(protocol: Protocol, asked: int) -> int:

@@ -73,13 +73,13 @@ def _source(dataset: Dataset) -> str:
 def _left_out(tiles: Sides) -> list[LeftOut]:
     found, name = [], tiles.dataset.path.name
     if why := why_no_text(tiles.model, tiles.origin):
-        found.append(LeftOut(tiles.encoder, name, ASKED, "pretraining", why))
+        found.append(LeftOut(tiles.encoder, name, ASKED, "all", why))
     if unread := " and ".join(tiles.unread()):
         why = (
             f"{unread} cannot be read, or not whole, and are left out of what needs them (first: "
             f"{tiles.first_unread()}); geomeld check {tiles.dataset.address or tiles.dataset.path} names them all"
         )
-        found.append(LeftOut(tiles.encoder, name, "tiles", "pretraining", why, partly=True))
+        found.append(LeftOut(tiles.encoder, name, "tiles", "all", why, partly=True))
     return found
 
 

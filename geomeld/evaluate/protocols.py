@@ -41,6 +41,11 @@ class Protocol(ABC):
     about: str
     """What it does, in a line."""
 
+    @property
+    def statistics(self) -> tuple[Statistics, ...]:
+        """Whose statistics it normalises by, one after the other, where nobody asks for any."""
+        return ("own",)
+
     def run(
         self,
         encoder_factory: Callable[[], Encoder],
@@ -188,6 +193,11 @@ class FrozenProtocol(Protocol):
 
     readout: Callable[..., Outcome]
     """(encoder, task, scale, seed, cache, progress=) to an outcome."""
+
+    @property
+    def statistics(self) -> tuple[Statistics, ...]:
+        """Both: a read-out of kept features costs little, and which of the two does better differs by encoder."""
+        return ("own", "pretraining")
 
     def _outcome(
         self,

@@ -71,6 +71,7 @@ class LeftOut:
     task: str
     protocol: str
     scale: str
+    """The statistics that were left out; "all" where it is true of any."""
     why: str
     broken: bool = False
     """Whether a set is partial or damaged; the others do not fit, or are for others."""
@@ -78,7 +79,8 @@ class LeftOut:
     """Whether only some tiles cannot be read, and the others were evaluated."""
 
     def __str__(self) -> str:
-        return f"{self.encoder} on {self.task}, {self.protocol}: {self.why}"
+        scale = "" if self.scale == "all" else f", {self.scale} statistics"
+        return f"{self.encoder} on {self.task}, {self.protocol}{scale}: {self.why}"
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,8 @@ class Request:
     """Names; all that are found without any."""
     protocols: tuple[str, ...] = ()
     """Names, FAMILIES, or what follows "paper "; FROZEN without any."""
-    scales: tuple[Statistics, ...] = ("own",)
+    scales: tuple[Statistics, ...] = ()
+    """Without any, each protocol's own choice (`Protocol.statistics`)."""
     seeds: int = 1
     epochs: int | None = None
     """Instead of the protocols' own, for trials."""
@@ -191,7 +192,7 @@ def _on_tiles(
             'name --protocols (for example knn "lbfgs probe") to have the tasks of the simulated Earth.'
         )
     why = "retrieval and the probe of tiles are for checkpoints of this project"
-    left_out = [LeftOut(e.title, dataset.path.name, "held-out tiles", "pretraining", why) for e in others]
+    left_out = [LeftOut(e.title, dataset.path.name, "held-out tiles", "all", why) for e in others]
     for spec in filter(is_checkpoint, encoders):
         left_out += run_on_tiles(Path(spec), dataset, results, split, request.device, robustness=request.robustness)
     return left_out

@@ -28,10 +28,10 @@ def told_by_text(
                 task = opener(encoder)
                 outcome = _outcome(spec, encoder, task, results, device)
             except UsageError as error:
-                left_out.append(LeftOut(encoder.title, name, PROTOCOL, "pretraining", str(error)))
+                left_out.append(LeftOut(encoder.title, name, PROTOCOL, "all", str(error)))
                 continue
             except DatasetError as error:
-                left_out.append(LeftOut(encoder.title, name, PROTOCOL, "pretraining", str(error), broken=True))
+                left_out.append(LeftOut(encoder.title, name, PROTOCOL, "all", str(error), broken=True))
                 continue
             path = _path(encoder, task, results)
             if not path.with_suffix(ENDING).exists():

@@ -3,18 +3,26 @@
 import errno
 import json
 import pickle
+import re
 import shutil
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from geomeld.cli import main
 from geomeld.core.draw import generator
 from geomeld.dataset.files import alone
 from geomeld.evaluate import jobs
 from geomeld.evaluate.geobench import SETS, TaskKind
+from geomeld.evaluate.results import Results
+from geomeld.modalities import MODALITIES
+from geomeld.models.geomeld_fm import GeoMeldFM, ModelConfig
+from geomeld.models.spec import LayerSpec
+from geomeld.models.text import TextConfig
+from geomeld.models.weights import save_checkpoint
 from geomeld.testing.geobench import write_set
 
 COUNTS = {"train": 12, "valid": 4, "test": 6}
@@ -141,6 +149,47 @@ def test_a_trained_protocol_with_seeds_and_both_statistics(bench, tmp_path, caps
     }
     assert "random atto" in err  # it was trained on nothing, so it has no statistics of its own
     assert "Learning curves" in (tmp_path / "evaluation.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An encoder with statistics of its pretraining: random weights, saved as a checkpoint."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    spec = LayerSpec.of(MODALITIES["sentinel2"], tuple(range(300, 1500, 100)), (500.0,) * 12)
+    text = TextConfig(vocab_size=300, width=32, depth=1, heads=2)
+    config = ModelConfig(spec, (spec,), decoder_width=16, predictor_width=32, predictor_depth=1, text=text)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        save_checkpoint(GeoMeldFM(config), folder)
+    return folder
+
+
+def test_without_a_word_frozen_read_outs_stand_by_both_statistics_as_far_as_there_are_both(
+    bench, checkpoint, tmp_path, capsys
+) -> None:
+    root, out = tmp_path / "g", tmp_path / "o"
+    small_set(root, "m-SA-crop-type", train=2, valid=1, test=1)  # in no known unit
+    (root / "classification_v1.0").mkdir()
+    (root / "classification_v1.0" / "m-so2sat").symlink_to(bench / "classification_v1.0" / "m-so2sat")
+    words = ("evaluate", checkpoint, "--geobench", root, "--out", out)
+    code, said, err = run(capsys, *words, "--json")
+    assert code == 0, err
+    assert {(r["task"], r["protocol"], r["scale"]) for r in map(json.loads, said.splitlines())} == {
+        *(("m-so2sat", protocol, scale) for protocol in FROZEN[1:] for scale in ("own", "pretraining")),
+        ("m-SA-crop-type", "segmentation probe", "own"),
+    }
+    (left_out,) = Results(out).left_out()
+    assert (left_out.task, left_out.protocol, left_out.scale) == ("m-SA-crop-type", "segmentation probe", "pretraining")
+    told = [line for line in err.splitlines() if "left out" in line]
+    assert len(told) == 1
+    assert "segmentation probe, pretraining statistics: m-SA-crop-type holds values in no known unit" in told[0]
+    page, shown = (out / "evaluation.html").read_text(), run(capsys, "show", out)[1]
+    for protocol in FROZEN[1:]:  # each in a row of its own, which says by whose statistics
+        for scale in ("own", "pretraining"):
+            assert f"<td>{left_out.encoder}</td><td>{protocol}</td><td>{scale}</td>" in page
+            assert len(re.findall(rf"{protocol} +{scale} +overall accuracy", shown)) == 1
+    code, _, err = run(capsys, *words, "--scale", "own")
+    assert (code, "3 of 3 are there already" in err, Results(out).left_out()) == (0, True, []), err
 
 
 def partial_download(folder: Path) -> None:
