@@ -1,4 +1,4 @@
-"""Kept: arrays that are computed once and found again under all that they depend on."""
+"""Kept: arrays that are computed once and found again under all that they depend on, and bars that know of them."""
 
 from collections.abc import Callable, Mapping
 from hashlib import sha256
@@ -7,6 +7,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from geomeld.dataset.files import atomic
 
@@ -29,6 +30,14 @@ def once(folder: Path | None, name: str, said: str, make: Callable[[], Arrays]) 
         with atomic(path) as file:
             np.savez(file, said=np.array(said), **found)  # type: ignore[arg-type]
     return found
+
+
+def advance_kept(bar: tqdm, count: int) -> None:
+    """Move a bar on by what was kept, which took no time: what is left is told by what is computed in this run."""
+    if not bar.disable:
+        bar.n += count
+        bar.initial += count
+        bar.last_print_n += count
 
 
 def _load(path: Path, said: str) -> Arrays | None:

@@ -25,7 +25,7 @@ from geomeld.evaluate.bootstrap import bounds, drawn_sums
 from geomeld.evaluate.class_scores import Share
 from geomeld.evaluate.disturbance import DISTURBANCES, Change, Disturbance, Picture
 from geomeld.evaluate.encoder import Encoder, padded
-from geomeld.evaluate.kept import Arrays, once
+from geomeld.evaluate.kept import Arrays, advance_kept, once
 from geomeld.evaluate.neighbours import nearest_class
 from geomeld.evaluate.probe import NO_CLASS, ReadOut, commonest_class, dominant_classes, linear_classes
 from geomeld.evaluate.score import Score
@@ -225,7 +225,7 @@ def robustness(
             said = json.dumps([VERSION, key, eye.bands, eye.mean, eye.std, what, seed, [p.tile_id for p in pictures]])
             make = partial(_seen, eye, pictures, change, seed, f"{name}|{level}", bar)
             seen = once(None if cache is None else cache / FOLDER, "disturbed", said, make)
-            bar.update(done * len(pictures) - bar.n)  # those that were kept
+            advance_kept(bar, done * len(pictures) - bar.n)
             at, features = seen["at"], seen["features"]
             if not len(at):
                 table.left_out[what] = "it could be done to none of the tiles"

@@ -18,7 +18,7 @@ from geomeld.core.modality import Categorical
 from geomeld.dataset import Dataset
 from geomeld.evaluate.class_scores import Share, class_scores
 from geomeld.evaluate.features import BATCH, FOLDER, VERSION
-from geomeld.evaluate.kept import Arrays, once
+from geomeld.evaluate.kept import Arrays, advance_kept, once
 from geomeld.evaluate.origin import Origin, origin_of, split_of, title_of, why_no_text
 from geomeld.evaluate.probe import (
     NO_CLASS,
@@ -181,7 +181,7 @@ def features(
             lost = set(part) - set(arrays["tile_ids"].tolist())
             mended = [t for t in part if t in lost and read_tiles(dataset, [t], [model.config.input], skipped)]
             found.append(once(folder, "tiles", json.dumps([*said, mended]), make) if mended else arrays)
-            bar.update(start + len(part) - bar.n)  # those that were kept
+            advance_kept(bar, start + len(part) - bar.n)
     if not any(len(arrays["tile_ids"]) for arrays in found):
         first = next(iter(skipped.values()), "there are none")
         raise DatasetError(

@@ -1,6 +1,7 @@
 """Robustness: every disturbance does what it says, tables hold it against the clean score, radar finds its own tile."""
 
 import datetime as dt
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -268,6 +269,26 @@ def test_an_interrupted_table_goes_on_level_by_level_and_tells_how_far_it_is(tmp
     assert "resolution, 40 m" in told
     assert made() == (whole, 0)
     assert made(key="b") == (whole, times)
+
+
+def test_the_time_left_is_told_by_what_is_computed_and_not_by_what_was_kept(tmp_path, monkeypatch, capsys) -> None:
+    pictures, labels = bright_or_dark(40)
+    now = [1e9]
+    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+
+    def half_a_second_each(images: torch.Tensor) -> torch.Tensor:
+        now[0] += len(images) / 2
+        return eye().network(images)
+
+    def rates(until: int | None = None) -> list[str]:
+        slow = Eye(Seen(half_a_second_each, until), SENTINEL2_BANDS, (1500.0,) * 12, (500.0,) * 12)
+        robustness(slow, pictures, labels, {}, commonest_class(labels), DISTURBANCES[:1], cache=tmp_path)
+        return re.findall(r"([\d.]+|\?)tile/s", capsys.readouterr().err)
+
+    with pytest.raises(KeyboardInterrupt):
+        rates(until=9)  # 4 of 6 levels were done, and half of the next
+    capsys.readouterr()
+    assert set(rates()) == {"?", "2.00"}  # also at the first level that is not there yet
 
 
 def test_the_scores_of_a_checkpoint_that_were_broken_off_go_on_to_the_same(tmp_path, monkeypatch) -> None:
