@@ -50,7 +50,7 @@ class Options:
     Without it, both for read-outs of kept features (the family frozen), as far as there are both, and the set's own for
     protocols that train. Zero-shot and what is read off tiles know those of pretraining alone."""
     partition: str = "default"
-    """Of GEO-Bench sets: default, 0.01x, 0.02x, 0.05x, 0.10x, 0.20x, 0.50x or 1.00x of the training split."""
+    """Of GEO-Bench v1.0 sets: default, 0.01x, 0.02x, 0.05x, 0.10x, 0.20x, 0.50x or 1.00x of the training split."""
     epochs: int | None = None
     """Instead of the protocols' own; stands in the protocol's name."""
     neighbours: bool = False

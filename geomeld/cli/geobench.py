@@ -115,9 +115,11 @@ def _simulated(chosen: Simulate) -> Path:
 
 
 def _told(opened: "GeoBench") -> dict[str, Any]:
+    from geomeld.evaluate.geobench import partitions_of
+
     record = opened.record
     return _set(opened, opened.path, record.splits if opened.partition == "default" else None) | {
-        "partitions": sorted(p.name.removesuffix("_partition.json") for p in opened.path.glob("*_partition.json")),
+        "partitions": list(partitions_of(opened.path)),
         "unit": "reflectance x 10000" if record.unit else "unknown",
         "unlabelled": record.unlabelled,
     }

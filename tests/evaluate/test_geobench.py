@@ -163,6 +163,18 @@ def test_no_code_of_a_pickle_runs(so2sat, tmp_path):
     assert not Trap.where.exists()
 
 
+def test_a_partition_has_one_name_and_what_is_listed_can_be_said(so2sat, capsys):
+    verb.main(["show", str(so2sat), "--json"])
+    listed = json.loads(capsys.readouterr().out)["partitions"]
+    assert listed == ["0.50x", "default"]
+    for name in listed:
+        assert verb.main(["show", str(so2sat), "--partition", name]) == 0
+    short, long = (open_set(so2sat, partition=name) for name in ("0.50x", "0.50x_train"))  # the package's own name
+    assert len(short.names["train"]) == 1
+    assert (short.partition, short.fingerprint()) == (long.partition, long.fingerprint())
+    assert short.fingerprint() != open_set(so2sat).fingerprint()
+
+
 def test_bad_input_is_told_apart(so2sat, tmp_path):
     with pytest.raises(UsageError, match=r"it holds sets; name one of them, e.g. .*m-so2sat"):
         open_set(tmp_path)

@@ -177,8 +177,9 @@ def open_set(
     """Open the folder of one set, e.g. `geobench/classification_v1.0/m-so2sat`.
 
     `bands`: names in the order an encoder wants them; without it, the bands of Sentinel-2 that the set has, else all of
-    its bands. `partition`: "default", or "0.01x" .. "1.00x" for a part of the training split. `fill`: of a band
-    that the set lacks, "refuse", "mask" (0, and not valid) or "neighbour" (what MMEarth's evaluation puts there).
+    its bands. `partition`: "default", or "0.01x" .. "1.00x" for a part of the training split; the names of GEO-Bench's
+    own package, "0.01x_train" .., mean the same. `fill`: of a band that the set lacks, "refuse", "mask" (0, and not
+    valid) or "neighbour" (what MMEarth's evaluation puts there).
 
     Raises UsageError for a folder, band or partition that is not there, DatasetError for a set that is not whole.
     """
@@ -195,9 +196,20 @@ def open_set(
     class_names = record.class_names or specs["class_names"]
     if (path / SIMULATED_MARK).exists():
         record = replace(record, splits=None, traps=(SIMULATED, *record.traps))
+    partition = _short(partition)
     return GeoBench(
         path, record, chosen, _origin(record, chosen, fill), partition, _split_names(path, partition), class_names
     )
+
+
+def partitions_of(path: Path) -> dict[str, Path]:
+    """The partitions that lie in the folder of a set, by the names that `open_set` takes, and their files."""
+    files = sorted(path.glob("*_partition.json"))
+    return {_short(file.name.removesuffix("_partition.json")): file for file in files}
+
+
+def _short(partition: str) -> str:
+    return partition.removesuffix("_train")
 
 
 def _record(path: Path) -> BenchmarkSet:
@@ -242,14 +254,12 @@ def _origin(record: BenchmarkSet, bands: Sequence[str], fill: Fill) -> dict[str,
 
 
 def _split_names(path: Path, partition: str) -> dict[str, tuple[str, ...]]:
-    there = {file.name.removesuffix("_partition.json") for file in path.glob("*_partition.json")}
-    stem = partition if partition in there else f"{partition}_train"
+    there = partitions_of(path)
     if not there:
         raise DatasetError(f"{path} has no partition at all: the download is partial; {AGAIN}.")
-    if stem not in there:
-        listed = ", ".join(sorted(t.removesuffix("_train") for t in there))
-        raise UsageError(f"{path} has no partition {partition!r}; it has {listed}.")
-    file = path / f"{stem}_partition.json"
+    if partition not in there:
+        raise UsageError(f"{path} has no partition {partition!r}; it has {', '.join(there)}.")
+    file = there[partition]
     stored = _json(file)
     if not all(isinstance(stored.get(s), list) and all(isinstance(n, str) for n in stored[s]) for s in SPLITS):
         raise CorruptFile(f"{file} does not list train, valid and test; {AGAIN}.")
