@@ -48,7 +48,8 @@ class Options:
     """Train a U-Net with the encoder for so many epochs on crops and boundaries; 0 probes the frozen maps instead,
     which takes a small part of the time."""
     workers: int = 2
-    """Processes that compute the truth, the first time."""
+    """Runs and read-outs side by side, each in a process of one thread; the numbers are the same for any. On a GPU
+    they go one after another, and this is for the truth that tasks are made from."""
     device: str = "auto"
     """auto, cpu or cuda."""
     markdown: bool = False
@@ -81,7 +82,7 @@ def main(argv: list[str]) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     with alone(options.out):
         remove_partials(options.out)
-        run_all(runs, dataset, options.device)
+        run_all(runs, dataset, options.device, _side_by_side(options))
         table = _measured(options, runs, dataset)
         page = write_page(table, _said(options, runs), options.out / "table.html")
     if options.json:
@@ -142,7 +143,7 @@ def _shared(options: Options) -> "PretrainConfig":
 
 
 def _measured(options: Options, runs: "list[Run]", dataset: "Dataset") -> "AblationTable":
-    from geomeld.evaluate.ablation import measure
+    from geomeld.evaluate.ablation import Contest, measure
     from geomeld.evaluate.ablation_table import AblationTable
     from geomeld.evaluate.results import Results
     from geomeld.evaluate.tasks import places_of, simulated_tasks
@@ -153,12 +154,15 @@ def _measured(options: Options, runs: "list[Run]", dataset: "Dataset") -> "Ablat
     tasks = simulated_tasks(dataset, split, results.cache / "truth", workers=options.workers)
     held_out = places_of(dataset, split).test
     contenders = _contenders(options, runs)
-    measured = measure(contenders, tasks, _protocols(options), dataset, held_out, results, _device(options.device))
+    contest = Contest(tasks, _protocols(options), dataset, held_out, results, _device(options.device))
+    measured = measure(contenders, contest, _side_by_side(options))
     rows = [*FLOORS, *ROWS]
     return AblationTable(measured, tuple(r for r in rows if any(c.variant == r for c in contenders)), ORDER)
 
 
 def _contenders(options: Options, runs: "list[Run]") -> "list[Contender]":
+    from functools import partial
+
     from geomeld.evaluate.ablation import Contender
     from geomeld.evaluate.encoders import open_encoder
     from geomeld.evaluate.encoders.starts import random_encoder
@@ -168,11 +172,10 @@ def _contenders(options: Options, runs: "list[Run]") -> "list[Contender]":
     for run in runs:
         variant, _, seed = run.name.rpartition("-")
         folder = run.out if run.config.contrast is not None else None
-        trained.append(Contender(variant, int(seed), open_encoder(str(run.out)), folder))
-    bands = trained[0].encoder.bands
-    size = runs[0].config.size
-    random = [Contender("random", seed, random_encoder(size, bands, seed)) for seed in range(options.seeds)]
-    return [*random, Contender("mean spectrum", 0, Spectrum(bands)), *trained]
+        trained.append(Contender(variant, int(seed), partial(open_encoder, str(run.out)), folder))
+    bands, size = trained[0].open().bands, runs[0].config.size
+    random = [Contender("random", seed, partial(random_encoder, size, bands, seed)) for seed in range(options.seeds)]
+    return [*random, Contender("mean spectrum", 0, partial(Spectrum, bands)), *trained]
 
 
 def _protocols(options: Options) -> "dict[TaskKind, Protocol]":
@@ -185,6 +188,10 @@ def _protocols(options: Options) -> "dict[TaskKind, Protocol]":
         TaskKind.MULTICLASS: open_protocol("lbfgs probe"),
         TaskKind.SEGMENTATION: pixels or open_protocol("segmentation probe"),
     }
+
+
+def _side_by_side(options: Options) -> int:
+    return options.workers if _device(options.device) == "cpu" else 1
 
 
 def _device(name: str) -> str:

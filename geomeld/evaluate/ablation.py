@@ -1,20 +1,21 @@
 """Ablation: variants of a pretraining, several seeds of each, on the same tasks and the same test images."""
 
 import json
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from geomeld.core.draw import generator
+from geomeld.core.pool import in_order
 from geomeld.dataset import Dataset
 from geomeld.evaluate.bootstrap import resampled
 from geomeld.evaluate.encoder import Encoder
-from geomeld.evaluate.jobs import Job, announced, outcome_scores
+from geomeld.evaluate.jobs import Job, outcome_scores
 from geomeld.evaluate.kept import Arrays, once
 from geomeld.evaluate.metrics import main_metric, scores_of
 from geomeld.evaluate.outcome import Outcome
@@ -44,7 +45,8 @@ class Contender:
     variant: str
     """Its row."""
     seed: int
-    encoder: Encoder
+    open: Callable[[], Encoder]
+    """Opens it anew; can be pickled."""
     checkpoint: Path | None = None
     """Folder of the whole model, for retrieval; None where there is no text side."""
 
@@ -75,64 +77,66 @@ class Measured:
     """(DRAWS,): the value on test images drawn with replacement; draw i has the same images for every contender."""
 
 
-class Trial(Job):
-    """A contender on a task; it goes by the contender's title."""
-
-    def __str__(self) -> str:
-        return f"{self.task.name}: {self.spec}, {self.protocol.name}"
-
-
 Measurements = Mapping[Column, Mapping[str, Sequence[Measured]]]
 """Column -> variant -> its seeds."""
 
 
-def measure(
-    contenders: Sequence[Contender],
-    tasks: Mapping[str, Task],
-    protocols: Mapping[TaskKind, Protocol],
-    dataset: Dataset,
-    held_out: Sequence[int],
-    results: Results,
-    device: str = "cpu",
-) -> Measurements:
-    """Every contender on every task by the protocol of its kind, and retrieval on the `held_out` tiles of `dataset` for
-    contenders with a text side. What is in the folder already is not computed again; scores.jsonl is written.
+@dataclass(frozen=True)
+class Contest:
+    """What all contenders are put through."""
 
-    Raises what protocols raise.
+    tasks: Mapping[str, Task]
+    protocols: Mapping[TaskKind, Protocol]
+    """The one for each kind of task."""
+    dataset: Dataset
+    """Of retrieval."""
+    held_out: Sequence[int]
+    """Tiles of it, among which those with a text side find captions."""
+    results: Results
+    device: str = "cpu"
+
+    def measure(self, contender: Contender) -> dict[Column, Measured]:
+        """A contender in every column that it can be in; outcomes that are kept are not computed again.
+
+        Raises what protocols raise.
+        """
+        encoder = contender.open()
+        found = dict(self._on_task(contender, encoder, task) for task in self.tasks.values())
+        return found | _retrieval(contender, encoder, self)
+
+    def _on_task(self, contender: Contender, encoder: Encoder, task: Task) -> tuple[Column, Measured]:
+        job = Job(contender.title, encoder, task, self.protocols[task.kind], "own", contender.seed)
+        path = job.path(self.results)
+        if path.exists():
+            outcome = Outcome.load(path)
+        else:
+            outcome = job.protocol.run(
+                contender.open, task, job.seed, self.results.cache, self.device, statistics=job.scale, progress=False
+            )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            outcome.save(path)
+        if not job.is_done(self.results):
+            scores = outcome_scores(task, outcome)
+            keep_part(path.with_suffix(ENDING), [replace(score, encoder=contender.title) for score in scores])
+        return _measured(task, outcome)
+
+
+def measure(contenders: Sequence[Contender], contest: Contest, workers: int = 1) -> Measurements:
+    """Every contender on every task by the protocol of its kind, and in retrieval where it has a text side. What is in
+    the folder of results already is not computed again; scores.jsonl is written.
+
+    `workers`: contenders side by side, each in a process of its own. Raises what protocols raise.
     """
     found: dict[Column, dict[str, list[Measured]]] = {}
-    jobs = {
-        (name, contender.title): Trial(
-            contender.title, contender.encoder, task, protocols[task.kind], "own", contender.seed
-        )
-        for contender in contenders
-        for name, task in tasks.items()
-    }
-    for job in announced(list(jobs.values()), results):
-        scores = outcome_scores(job.task, _outcome(job, results, device))
-        keep_part(job.path(results).with_suffix(ENDING), [replace(s, encoder=job.spec) for s in scores])
-        write_scores(results.folder, results.scores())
-    for contender in contenders:
-        for name, task in tasks.items():
-            column, measured = _measured(task, Outcome.load(jobs[name, contender.title].path(results)))
-            found.setdefault(column, {}).setdefault(contender.variant, []).append(measured)
-    for contender in contenders:
-        for column, measured in _retrieval(contender, dataset, held_out, results, device).items():
-            found.setdefault(column, {}).setdefault(contender.variant, []).append(measured)
-    write_scores(results.folder, results.scores())
+    each = in_order(contest.measure, contenders, min(workers, len(contenders)), preload=(__name__,))
+    with tqdm(
+        zip(contenders, each, strict=True), "read out", len(contenders), unit="encoder", dynamic_ncols=True
+    ) as bar:
+        for contender, measured in bar:
+            for column, value in measured.items():
+                found.setdefault(column, {}).setdefault(contender.variant, []).append(value)
+            write_scores(contest.results.folder, contest.results.scores())
     return found
-
-
-def _outcome(job: Job, results: Results, device: str) -> Outcome:
-    """The outcome of a job: the one that is kept, else computed now and kept."""
-    path = job.path(results)
-    if path.exists():
-        return Outcome.load(path)
-    factory = partial(deepcopy, job.encoder)
-    outcome = job.protocol.run(factory, job.task, job.seed, results.cache, device, statistics=job.scale, progress=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    outcome.save(path)
-    return outcome
 
 
 def _measured(task: Task, outcome: Outcome) -> tuple[Column, Measured]:
@@ -142,15 +146,13 @@ def _measured(task: Task, outcome: Outcome) -> tuple[Column, Measured]:
     return column, Measured(scores_of(task, outcome)[metric], draws)
 
 
-def _retrieval(
-    contender: Contender, dataset: Dataset, held_out: Sequence[int], results: Results, device: str
-) -> dict[Column, Measured]:
+def _retrieval(contender: Contender, encoder: Encoder, contest: Contest) -> dict[Column, Measured]:
     """Recall both ways, any tile with the same sentence counted as right; empty without a text side or captions."""
     if contender.checkpoint is None:
         return {}
-    data = fingerprint_of(dataset)
-    name, folder = f"{contender.encoder.identity}-{data}-{len(held_out)}", results.folder / RETRIEVAL
-    hits = once(folder, name, json.dumps([VERSION, name]), partial(_hits, contender, dataset, held_out, device))
+    data = fingerprint_of(contest.dataset)
+    name, folder = f"{encoder.identity}-{data}-{len(contest.held_out)}", contest.results.folder / RETRIEVAL
+    hits = once(folder, name, json.dumps([VERSION, name]), partial(_hits, contender, encoder, contest))
     found: dict[Column, Measured] = {}
     scores = []
     for way in (w for w in WAYS if w in hits):
@@ -160,28 +162,28 @@ def _retrieval(
         rng = generator(0, f"bootstrap/{data}", f"retrieval {len(each)}")
         drawn = rng.integers(0, len(each), (DRAWS, len(each)), dtype=np.int32)
         found[column] = Measured(float(each.mean()), each[drawn].mean(axis=1))
-        scores.append(_score(contender, column, found[column], data, chance))
+        scores.append(_score(contender, encoder, column, found[column], data, chance))
     keep_part(folder / f"{name}{ENDING}", scores)
     return found
 
 
-def _score(contender: Contender, column: Column, measured: Measured, data: str, chance: float) -> Score:
+def _score(
+    contender: Contender, encoder: Encoder, column: Column, measured: Measured, data: str, chance: float
+) -> Score:
     low, high = (float(v) for v in np.percentile(measured.draws, (2.5, 97.5)))
     return Score(
         column.task, column.protocol, column.metric, measured.value, low, high, contender.seed, column.n,
-        contender.title, contender.encoder.identity, data, baseline=chance, baseline_name="chance", commit=code(),
+        contender.title, encoder.identity, data, baseline=chance, baseline_name="chance", commit=code(),
     )  # fmt: skip
 
 
-def _hits(contender: Contender, dataset: Dataset, held_out: Sequence[int], device: str) -> Arrays:
+def _hits(contender: Contender, encoder: Encoder, contest: Contest) -> Arrays:
     """(queries,) whether a right answer is among the first WITHIN, 0..1 where scores tie, both ways; and what a random
     order would reach, without shape."""
     assert contender.checkpoint is not None
-    model = load_model(contender.checkpoint, device)
-    new = features(model, dataset, held_out, progress=False)
-    pairs = pairs_of(
-        Sides(model, dataset, new, new, contender.title, contender.encoder.identity, fingerprint_of(dataset))
-    )
+    model = load_model(contender.checkpoint, contest.device)
+    data, new = fingerprint_of(contest.dataset), features(model, contest.dataset, contest.held_out, progress=False)
+    pairs = pairs_of(Sides(model, contest.dataset, new, new, contender.title, encoder.identity, data))
     if pairs is None:
         return {}
     ranks = rank_pairs(pairs.images, pairs.texts, pairs.group)

@@ -20,17 +20,17 @@ from geomeld.evaluate.kept import Arrays, once
 from geomeld.evaluate.scale import Scale
 from geomeld.evaluate.task import Task
 
-VERSION = 1
+VERSION = 2
 """Counted up when features change: what another version kept is not used."""
 FOLDER = "features"
 """Of a cache."""
 BATCH = 32
 """Images that the encoder sees at a time; always as many, so that features do not depend on who asked."""
 
-Made = tuple[NDArray, NDArray]
-"""Values (n, ...) float32, and a label for each."""
-Make = Callable[[Tensor, Tensor, Sequence[str]], tuple[Tensor, Tensor]]
-"""Images (B, bands, H, W), their labels and names to values and labels."""
+See = Callable[[Tensor, Sequence[str]], Tensor]
+"""Images (B, bands, H, W) and their names to values (n, ...)."""
+Ask = Callable[[Tensor, Sequence[str]], Tensor]
+"""Labels (B, ...) and the names of their images to the labels (n, ...) of those values."""
 
 
 def features_of(
@@ -38,15 +38,11 @@ def features_of(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Features (n, width) of the images of a split, and their labels (n,) or (n, classes).
 
-    They are kept in the folder `cache` under the encoder's identity, the task's fingerprint and the scale, and computed
-    once. Raises UsageError where the task lacks bands that the encoder needs, CorruptFile for an image that cannot be
-    read or gives features that are not finite.
+    They are kept in the folder `cache` under the encoder's identity, the task's images and the scale, and computed
+    once; labels under the task's fingerprint. Raises UsageError where the task lacks bands that the encoder needs,
+    CorruptFile for an image that cannot be read or gives features that are not finite.
     """
-
-    def make(images: Tensor, labels: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor]:
-        return encoder(images), labels
-
-    return _once(cache, "features", encoder, task, split, scale, make, progress=progress)
+    return _once(cache, "features", encoder, task, split, scale, lambda images, _: encoder(images), progress=progress)
 
 
 def pixels_of(
@@ -56,14 +52,19 @@ def pixels_of(
     """All of the encoder's maps (n * each, sum of its widths) at `each` pixels of every image of a split, drawn by
     `seed`, and the labels (n * each,) there. Maps are enlarged bilinearly. Kept, and raises, as `features_of`."""
 
-    def make(images: Tensor, labels: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor]:
-        places = torch.stack([_places(seed, split, name, labels.shape[-1] * labels.shape[-2], each) for name in names])
-        whole = padded(images, encoder.multiple)
-        rows, columns = places // labels.shape[-1], places % labels.shape[-1]
-        values = sampled(encoder.pyramid(whole), (whole.shape[-2], whole.shape[-1]), rows, columns)
-        return values.flatten(0, 1), labels.flatten(1).gather(1, places).flatten()
+    def places(names: Sequence[str]) -> Tensor:
+        return torch.stack([_places(seed, split, name, task.size**2, each) for name in names])
 
-    return _once(cache, f"{each} pixels each, seed {seed}", encoder, task, split, scale, make, progress=progress)
+    def see(images: Tensor, names: Sequence[str]) -> Tensor:
+        whole, at = padded(images, encoder.multiple), places(names)
+        size = (whole.shape[-2], whole.shape[-1])
+        return sampled(encoder.pyramid(whole), size, at // task.size, at % task.size).flatten(0, 1)
+
+    def ask(labels: Tensor, names: Sequence[str]) -> Tensor:
+        return labels.flatten(1).gather(1, places(names)).flatten()
+
+    what = f"{each} pixels each, seed {seed}"
+    return _once(cache, what, encoder, task, split, scale, see, ask, progress=progress)
 
 
 def sampled(maps: Sequence[Tensor], size: tuple[int, int], rows: Tensor, columns: Tensor) -> Tensor:
@@ -77,11 +78,17 @@ def sampled(maps: Sequence[Tensor], size: tuple[int, int], rows: Tensor, columns
     return torch.cat(found, dim=1)[:, :, 0].transpose(1, 2)
 
 
+def as_they_are(labels: Tensor, names: Sequence[str]) -> Tensor:
+    """A label for each image."""
+    return labels
+
+
 @torch.inference_mode()
 def passed(
-    encoder: Encoder, task: Task, split: str, scale: Scale, make: Make, title: str, *, progress: bool = True
-) -> Made:
-    """What `make` gives for every batch of a split, in order, while a thread reads the next ones; progress on stderr.
+    encoder: Encoder, task: Task, split: str, scale: Scale, see: See, ask: Ask = as_they_are, *, progress: bool = True
+) -> tuple[NDArray, NDArray]:
+    """What `see` gives for every batch of a split, in order, and what `ask` gives for its labels, while a thread reads
+    the next ones; progress on stderr.
 
     Raises as `features_of`.
     """
@@ -89,37 +96,53 @@ def passed(
     source, names = images_for(encoder, task, split, scale), task.names[split]
     device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
     batches = [np.arange(at, min(at + BATCH, len(names))) for at in range(0, len(names), BATCH)]
-    values, labels = [], []
+    values, asked = [], []
+    title = f"{task.name}, {split}"
     with tqdm(total=len(names), desc=title, unit="tile", dynamic_ncols=True, disable=not progress) as bar:
-        for at, (images, wanted) in zip(batches, ahead(source, batches), strict=True):
+        for at, (images, labels) in zip(batches, ahead(source, batches), strict=True):
             called = [names[i] for i in at]
-            made, there = make(images.to(device), wanted, called)
-            if not torch.isfinite(made).all():
+            seen = see(images.to(device), called)
+            if not torch.isfinite(seen).all():
                 raise _not_finite(encoder, task, images, called)
-            values.append(made.cpu().numpy())
-            labels.append(there.numpy())
+            values.append(seen.cpu().numpy())
+            asked.append(ask(labels, called).numpy())
             bar.update(len(at))
-    return np.concatenate(values), np.concatenate(labels)
+    return np.concatenate(values), np.concatenate(asked)
 
 
 def _once(
-    cache: Path | None, what: str, encoder: Encoder, task: Task, split: str, scale: Scale, make: Make, *, progress: bool
-) -> Made:
-    def arrays() -> Arrays:
-        values, labels = passed(encoder, task, split, scale, make, f"{task.name}, {split}", progress=progress)
-        return {"values": values, "labels": labels}
+    cache: Path | None, what: str, encoder: Encoder, task: Task, split: str, scale: Scale, see: See,
+    ask: Ask = as_they_are, *, progress: bool,
+) -> tuple[NDArray, NDArray]:  # fmt: skip
+    """What `passed` gives, values and labels kept apart: those of the images, and what one task asks of them."""
+    read: list[NDArray] = []  # labels that came with the images
 
-    folder = None if cache is None else cache / FOLDER
-    found = once(folder, f"{task.name}-{split}", _said(what, encoder, task, split, scale), arrays)
-    return found["values"], found["labels"]
+    def values() -> Arrays:
+        made, labels = passed(encoder, task, split, scale, see, ask, progress=progress)
+        read.append(labels)
+        return {"values": made}
+
+    def labels() -> Arrays:
+        return {"labels": read[0] if read else _labels(task, split, ask)}
+
+    folder, names = None if cache is None else cache / FOLDER, sha256("\0".join(task.names[split]).encode()).hexdigest()
+    numbers = sha256(scale.mean.tobytes() + scale.std.tobytes()).hexdigest()
+    network = [encoder.identity, encoder.bands, task.bands, scale.source, scale.bands, numbers]
+    said = [VERSION, what, split, names]
+    found = once(folder, f"{task.images}-{split}", json.dumps([*said, task.images, *network]), values)["values"]
+    asked = once(folder, f"{task.name}-{split}-labels", json.dumps([*said, task.name, task.fingerprint()]), labels)
+    return found, asked["labels"]
 
 
-def _said(what: str, encoder: Encoder, task: Task, split: str, scale: Scale) -> str:
-    """All that values depend on."""
-    numbers = sha256(scale.mean.tobytes() + scale.std.tobytes()).hexdigest()[:16]
-    names = sha256("\0".join(task.names[split]).encode()).hexdigest()[:16]
-    data = [task.name, task.fingerprint(), split, names, task.bands]
-    return json.dumps([VERSION, what, encoder.identity, encoder.bands, *data, scale.source, scale.bands, numbers])
+def _labels(task: Task, split: str, ask: Ask) -> NDArray:
+    """What `ask` gives for the labels of a split, without an encoder."""
+    names = task.names[split]
+    parts = (names[at : at + BATCH] for at in range(0, len(names), BATCH))
+    return np.concatenate([ask(torch.from_numpy(_read(task, part)), part).numpy() for part in parts])
+
+
+def _read(task: Task, names: Sequence[str]) -> NDArray[np.int64]:
+    return np.stack([task.sample(name).label for name in names])
 
 
 def _places(seed: int, split: str, name: str, pixels: int, each: int) -> Tensor:

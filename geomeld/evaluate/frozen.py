@@ -1,6 +1,6 @@
 """Frozen: read-outs of an encoder that is never trained; validation chooses their settings, then the test is read."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from geomeld.core.errors import UsageError
 from geomeld.evaluate.encoder import Encoder, cropped, padded
-from geomeld.evaluate.features import features_of, passed, pixels_of
+from geomeld.evaluate.features import See, features_of, passed, pixels_of
 from geomeld.evaluate.logistic import Linear, sweep
 from geomeld.evaluate.metrics import main_score
 from geomeld.evaluate.neighbours import votes
@@ -98,9 +98,7 @@ def segmentation_probe(
         return main_score(task.kind, given[None], truth[None], task.classes)
 
     penalty, model, score = best_fit(sweep(values, labels, task.classes), judge)
-    predicted, truth = passed(
-        encoder, task, "test", scale, _segmenter(encoder, model), f"{task.name}, test", progress=progress
-    )
+    predicted, truth = passed(encoder, task, "test", scale, _segmenter(encoder, model), progress=progress)
     chosen = {"penalty": penalty, "valid": score, "pixels": len(values)}
     return _outcome(encoder, task, scale, seed, PIXEL_PROBE, predicted.astype(np.uint8), truth.astype(np.uint8), chosen)
 
@@ -116,11 +114,11 @@ def enlarged(model: Linear, maps: list[Tensor], size: tuple[int, int]) -> Tensor
     return scores + torch.from_numpy(model.bias).to(maps[0])[:, None, None]
 
 
-def _segmenter(encoder: Encoder, model: Linear) -> Callable[[Tensor, Tensor, Any], tuple[Tensor, Tensor]]:
-    def classes(images: Tensor, labels: Tensor, names: Any) -> tuple[Tensor, Tensor]:
+def _segmenter(encoder: Encoder, model: Linear) -> See:
+    def classes(images: Tensor, _: Sequence[str]) -> Tensor:
         whole = padded(images, encoder.multiple)
         scores = enlarged(model, encoder.pyramid(whole), (whole.shape[-2], whole.shape[-1]))
-        return cropped(scores, (images.shape[-2], images.shape[-1])).argmax(1), labels
+        return cropped(scores, (images.shape[-2], images.shape[-1])).argmax(1)
 
     return classes
 

@@ -75,6 +75,10 @@ class Task(Protocol):
     def traps(self) -> tuple[str, ...]:
         """What one should know before believing a score."""
 
+    @property
+    def images(self) -> str:
+        """What its images are called, whatever is asked of them: tasks of the same images share features."""
+
     def sample(self, name: str) -> Sample:
         """One sample by its name. Raises CorruptFile where it cannot be read."""
 

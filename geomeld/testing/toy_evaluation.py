@@ -44,6 +44,11 @@ class ToyTask:
         counted = zip(SPLITS, self.counts, strict=True)
         return {split: tuple(f"{split}-{i}" for i in range(count)) for split, count in counted}
 
+    @property
+    def images(self) -> str:
+        """Its own: no other task has them."""
+        return f"{self.name}-{self.fingerprint()}"
+
     def sample(self, name: str) -> Sample:
         """A pure function of the name."""
         self.reads.append(name)

@@ -16,6 +16,7 @@ from geomeld.evaluate import ablation
 from geomeld.evaluate.ablation import Column, Measured
 from geomeld.evaluate.ablation_report import markdown, text
 from geomeld.evaluate.ablation_table import AblationTable
+from geomeld.evaluate.protocols import FrozenProtocol
 from geomeld.evaluate.score import read_scores
 from geomeld.evaluate.tasks import simulated
 from geomeld.loader import Augment
@@ -106,14 +107,13 @@ def test_a_series_takes_over_what_is_there_and_refuses_what_is_not_its_own(
     pretrain(runs[0].config, dataset, runs[0].out, device="cpu")
     before = (runs[0].out / "model.safetensors").stat().st_mtime_ns
 
-    def interrupted(*args: object, watch: object, **more: object) -> object:
-        class Watch(type(watch)):  # type: ignore[misc]
-            def step(self, step: int, *rest: object) -> None:
-                super().step(step, *rest)
-                if step == 1:
-                    raise KeyboardInterrupt
+    class Interrupting(series._Silent):
+        def step(self, step: int, *rest: object) -> None:
+            if step == 1:
+                raise KeyboardInterrupt
 
-        return pretrain(*args, watch=Watch(watch.bar), **more)  # type: ignore[attr-defined, arg-type]
+    def interrupted(*args: object, watch: object, **more: object) -> object:
+        return pretrain(*args, watch=Interrupting(), **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(series, "pretrain", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -137,6 +137,19 @@ def test_a_series_takes_over_what_is_there_and_refuses_what_is_not_its_own(
     with pytest.raises(CheckpointError, match=r"another configuration \(seed"):
         run_all(other, dataset, "cpu")
     assert len(begun) == 1
+
+
+@pytest.mark.slow
+def test_runs_side_by_side_are_the_same_bytes(tmp_path: Path) -> None:
+    dataset = tiny_dataset(tmp_path / "dataset", 8, captions=True)
+    shared = replace(small(epochs=2), batch_size=3, augment=Augment(crop=32))
+    made = {}
+    for workers in (1, 2):
+        runs = [Run(name, c, tmp_path / f"{workers}" / name) for name, c in list(table3(shared).items())[1:3]]
+        run_all(runs, dataset, "cpu", workers)
+        made[workers] = [(run.out / "model.safetensors").read_bytes() for run in runs]
+        assert [run.logged for run in runs] == [4, 4]
+    assert made[1] == made[2]
 
 
 @pytest.mark.slow
@@ -165,7 +178,7 @@ def test_the_verb_from_tiles_to_table(
     assert said["sentence"].split(";")[0] in html.unescape((out / "table.html").read_text())
 
     monkeypatch.setattr(ablation, "_hits", lambda *given: pytest.fail("retrieval was computed twice"))
-    monkeypatch.setattr(ablation, "_outcome", None)
+    monkeypatch.setattr(FrozenProtocol, "run", lambda *given, **more: pytest.fail("an outcome was computed twice"))
     monkeypatch.setattr(series, "pretrain", None)
     assert main([*words, "--markdown"]) == 0
     table = capsys.readouterr().out.splitlines()

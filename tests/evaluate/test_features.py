@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from geomeld.core.errors import CorruptFile, UsageError
 from geomeld.evaluate.encoder import padded
 from geomeld.evaluate.features import features_of, pixels_of, sampled
-from geomeld.evaluate.task import TaskKind
+from geomeld.evaluate.task import Sample, TaskKind
 from geomeld.testing.toy_evaluation import ToyEncoder, ToyTask
 
 
@@ -55,18 +55,60 @@ def test_they_are_computed_once_and_again_for_anything_else(tmp_path):
         assert len(asked[1].reads) == before + n
 
 
+class Asked(ToyTask):
+    """Another question to the same images."""
+
+    name, images = "asked", "toys"
+
+    def sample(self, name: str) -> Sample:
+        sample = super().sample(name)
+        return replace(sample, label=(sample.label + 1) % 3)
+
+    def fingerprint(self) -> str:
+        return f"asked {self.kind.value}"
+
+
+class First(ToyTask):
+    images = "toys"
+
+
+@pytest.mark.parametrize("kind", [TaskKind.MULTICLASS, TaskKind.SEGMENTATION])
+def test_tasks_of_the_same_images_share_features_and_have_labels_of_their_own(tmp_path, kind):
+    made = pixels_of if kind is TaskKind.SEGMENTATION else features_of
+    each = (5, 1) if kind is TaskKind.SEGMENTATION else ()
+    first, second, encoder = First(kind), Asked(kind), ToyEncoder()
+    values, labels = made(encoder, first, "train", first.own_scale(), *each, tmp_path)
+    again, asked = made(Refusing(), second, "train", second.own_scale(), *each, tmp_path)
+    np.testing.assert_array_equal(values, again)
+    np.testing.assert_array_equal(asked, (labels + 1) % 3)
+    alone = made(encoder, second, "train", second.own_scale(), *each)
+    np.testing.assert_array_equal(values, alone[0])
+    np.testing.assert_array_equal(asked, alone[1])
+    read = len(second.reads)
+    for task, expected in ((first, labels), (second, asked)):
+        np.testing.assert_array_equal(made(Refusing(), task, "train", task.own_scale(), *each, tmp_path)[1], expected)
+    assert len(second.reads) == read
+
+
+class Refusing(ToyEncoder):
+    def pyramid(self, images):
+        raise AssertionError("computed twice")
+
+
 @pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "another"])
 def test_a_file_that_is_damaged_or_of_another_is_never_read(tmp_path, damage):
     task, encoder = ToyTask(), ToyEncoder()
     first, _ = features_of(encoder, task, "train", task.own_scale(), tmp_path)
-    (path,) = tmp_path.glob("features/*.npz")
+    path = next(p for p in tmp_path.glob("features/*.npz") if "-labels-" not in p.name)
     data = bytearray(path.read_bytes())
     if damage == "flipped":
         data[len(data) // 3] ^= 1
     path.write_bytes({"cut": data[: len(data) // 2], "emptied": b"", "flipped": bytes(data), "another": b""}[damage])
     if damage == "another":
         features_of(encoder, task, "valid", task.own_scale(), tmp_path)
-        next(p for p in tmp_path.glob("features/*.npz") if "-valid-" in p.name).rename(path)
+        next(p for p in tmp_path.glob("features/*.npz") if "-valid-" in p.name and "-labels-" not in p.name).rename(
+            path
+        )
     for reads in (12, 0):
         task.reads.clear()
         again, _ = features_of(encoder, task, "train", task.own_scale(), tmp_path)

@@ -82,6 +82,11 @@ class GeoBench:
         """The samples of a split, in the partition's order."""
         return (self.sample(name) for name in self.names[split])
 
+    @property
+    def images(self) -> str:
+        """Its own: no other task has them."""
+        return f"{self.name}-{self.fingerprint()}"
+
     def sample(self, name: str) -> Sample:
         """One sample by its name. The file is opened once, and of it only what was asked for is read.
 

@@ -75,6 +75,11 @@ class GeoBenchV2:
         first = next(name for split in SPLITS for name in self.names[split])
         return int(self._image(self.entries[first].inside()).shape[-1])
 
+    @property
+    def images(self) -> str:
+        """Its own: no other task has them."""
+        return f"{self.name}-{self.fingerprint()}"
+
     def sample(self, name: str) -> Sample:
         """One sample by its name. Raises CorruptFile where it cannot be read, is of another size, or has a label that
         the set does not have."""

@@ -16,6 +16,7 @@ from geomeld.evaluate.task import SPLITS, Sample, TaskKind
 from geomeld.evaluate.tasks.labels import VERSION, labels_of
 from geomeld.evaluate.tasks.places import Places, input_layer, places_of
 from geomeld.evaluate.tasks.questions import QUESTIONS, Question
+from geomeld.evaluate.tiles import fingerprint_of
 from geomeld.evaluate.truth import earth_of
 from geomeld.loader import Split
 from geomeld.modalities import MODALITIES
@@ -73,6 +74,11 @@ class SimulatedTask:
             "seen those of train and valid, without labels",
             *((rare,) if self.dropped else ()),
         )
+
+    @property
+    def images(self) -> str:
+        """The same for all questions to a dataset."""
+        return f"tiles-{fingerprint_of(self.dataset)}"
 
     def sample(self, name: str) -> Sample:
         """One tile. Pixels without a measurement hold the band's mean over the dataset, which the statistics of
