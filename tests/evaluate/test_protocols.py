@@ -1,19 +1,22 @@
 """Protocols: MP-MAE's tables from its formulas, every fault a switch that does something, test labels read last."""
 
 import math
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy.stats import t
 
+from geomeld.core.draw import generator
 from geomeld.core.errors import UsageError
 from geomeld.evaluate import finetune as loop
 from geomeld.evaluate.encoders import open_encoder
 from geomeld.evaluate.encoders.checkpoint import PatchEncoder
 from geomeld.evaluate.faults import AS_SCRIPTED, Faults
 from geomeld.evaluate.geobench import open_set
+from geomeld.evaluate.metrics import scores_of
 from geomeld.evaluate.protocols import PROTOCOLS, fitting, open_protocol, switched
 from geomeld.evaluate.run import FAMILIES, named_so
 from geomeld.evaluate.schedule import depth_scales
@@ -206,6 +209,39 @@ def test_test_labels_are_read_once_at_the_end_and_change_no_prediction(name, kin
     assert not list(tmp_path.glob("training/*.pt"))
     other = quick(name).run(ToyEncoder, ToyTask(kind), seed=2, progress=False)
     assert one.curve != other.curve
+
+
+@dataclass
+class Shuffled(ToyTask):
+    """Labels of train and valid are dealt out anew among the images of their split; those of test are true."""
+
+    by: int = 0
+
+    def sample(self, name):
+        split, number = name.split("-")
+        found = super().sample(name)
+        if split == "test":
+            return found
+        dealt = generator(self.by, "shuffled", split).permutation(len(self.names[split]))
+        return replace(found, label=super().sample(f"{split}-{dealt[int(number)]}").label)
+
+
+def test_trained_on_shuffled_labels_it_scores_at_chance():
+    protocol = open_protocol("paper fine-tuning", epochs=6)
+    protocol = replace(protocol, training=replace(protocol.training, batch=12, base_rate=0.4))
+    given = {"counts": (36, 12, 60), "classes": 6, "noise": 0.1}
+
+    def lead(tasks) -> tuple[float, float]:
+        """95 % interval of the accuracy over chance. What a network makes of noise is one draw per shuffle, however many
+        images it is tested on, so the interval is over shuffles."""
+        runs = [(task, protocol.run(ToyEncoder, task, seed, progress=False)) for seed, task in enumerate(tasks)]
+        found = np.array([scores_of(task, outcome)["overall accuracy"] for task, outcome in runs]) - 1 / 6
+        half = t.ppf(0.975, len(found) - 1) * found.std(ddof=1) / len(found) ** 0.5
+        return found.mean() - half, found.mean() + half
+
+    low, high = lead(Shuffled(by=i, **given) for i in range(8))
+    assert low <= 0 <= high < 0.2
+    assert lead(ToyTask(**given) for _ in range(3))[0] > 0.2
 
 
 def test_a_run_that_was_killed_goes_on(tmp_path, monkeypatch):
