@@ -32,7 +32,7 @@ def once(folder: Path | None, name: str, said: str, make: Callable[[], Arrays]) 
     return found
 
 
-def advance_kept(bar: tqdm, count: int) -> None:
+def advance_kept(bar: tqdm, count: float) -> None:
     """Move a bar on by what was kept, which took no time: what is left is told by what is computed in this run."""
     if not bar.disable:
         bar.n += count
