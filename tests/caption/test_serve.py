@@ -130,7 +130,7 @@ build_tiny_vlm(Path(sys.argv[1]), words, lessons)
 
 
 def _wait_for(address: str, served: subprocess.Popen, log: Path) -> None:
-    for _ in range(600):
+    for _ in range(3000):
         try:
             with urlopen(address, timeout=1):
                 return
