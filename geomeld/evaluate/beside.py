@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from geomeld.evaluate.card import Card
-from geomeld.evaluate.published import SOURCES, TABLE_2, TABLE_3, Column, published
+from geomeld.evaluate.protocols import PROTOCOLS
+from geomeld.evaluate.published import SOURCES, TABLE_2, TABLE_3, Column, Published, published
 from geomeld.evaluate.results import TileSet
 from geomeld.evaluate.summary import Summary, cell, percent
 from geomeld.figures.evaluation_page import Table
@@ -13,11 +14,12 @@ READ_OUTS = {
     "linear probe": "linear probe",
     "lbfgs probe": "linear probe",
     "U-Net": "U-Net",
+    "segmentation probe": "segmentation probe",
     "knn": "kNN",
     "retrieval": "retrieval",
 }
 """What a protocol's name holds -> the column that it stands in."""
-SHORT = {"fine-tuning": "FT", "linear probe": "LP", "U-Net": "U-Net", "kNN": "kNN", "retrieval": "retrieval"}
+SHORT = {read_out: read_out for read_out in READ_OUTS.values()} | {"fine-tuning": "FT", "linear probe": "LP"}
 NOT_AS_PUBLISHED = " *"
 
 Names = Mapping[str, str]
@@ -77,14 +79,45 @@ def _paper_table(
         f"Beside {about.title}",
         "Percent, ours with 95 % intervals; the paper prints single runs without any. No two protocols are the same: "
         "what differs stands below.",
-        ("", "protocol", "statistics", *(f"{c.task.split(',')[0]} {SHORT[c.read_out]}, {c.metric}" for c in columns)),
+        ("", "protocol", "statistics", *(f"{_heading(c)}, {c.metric}" for c in columns)),
         rows,
         [
             f"Printed: {about.where}. {about.protocol}.",
-            f"What differs: {about.differs}.",
+            f"What differs, of all printed rows: {about.differs}.",
+            *_remarks([p for column in columns for p in published(column, source)]),
+            *(f"Ours by {text}" for text in map(about_protocol, dict.fromkeys(s.protocol for s in ours)) if text),
             *notes_on(ours, cards, tile_sets),
         ],
     )
+
+
+def _remarks(printed: Sequence[Published]) -> list[str]:
+    """What must be said of some numbers of a table, a line for each thing that is said, with what it is said of."""
+    by_words: dict[str, list[Published]] = {}
+    for p in printed:
+        for words in p.remarks:
+            by_words.setdefault(words, []).append(p)
+    lines = []
+    for words, numbers in by_words.items():
+        models, columns = dict.fromkeys(p.model for p in numbers), dict.fromkeys(p.column for p in numbers)
+        all_of_them = {p.model for p in printed if p.column in columns} == set(models)
+        who = [] if all_of_them else [" and ".join(models)]
+        lines.append(f"{', '.join([*who, ' and '.join(map(_heading, columns))])}: {words}.")
+    return lines
+
+
+def _heading(column: Column) -> str:
+    return f"{column.task.split(',')[0]} {SHORT[column.read_out]}"
+
+
+def about_protocol(name: str) -> str:
+    """What a protocol is, by its name; of one in another number of epochs, what it would be in full; empty for one that
+    is not in the table of protocols."""
+    if name in PROTOCOLS:
+        return f"{name}: {PROTOCOLS[name].about}."
+    whole = max((known for known in PROTOCOLS if name.startswith(f"{known}, ")), key=len, default="")
+    cut = name.removeprefix(f"{whole}, ")
+    return f"{name}: a trial of {cut} in all; in full, {PROTOCOLS[whole].about}." if whole else ""
 
 
 def _part_of(summary: Summary, cards: Cards, tile_sets: TileSets) -> str:
@@ -104,12 +137,11 @@ def other_models(found: Sequence[Summary], cards: Cards, names: Names) -> list[T
             continue
         ours = [s for s in found if column_of(s) == column]
         printed = [p for p in published(column) if p.source != "table 3"]
-        ranked = [
-            (p.value, [p.model, percent(p.value), SOURCES[p.source].title, SOURCES[p.source].differs]) for p in printed
-        ]
+        ranked = [(p.value, [p.model, percent(p.value), SOURCES[p.source].title, p.differs]) for p in printed]
         last = []
         for s in ours:
-            row = [names[s.checkpoint], cell(s) + star(s, cards), f"here: {s.protocol}", f"{s.scale} statistics"]
+            ours_differs = f"{s.scale} statistics; {about_protocol(s.protocol).partition(': ')[2]}".rstrip(".; ")
+            row = [names[s.checkpoint], cell(s) + star(s, cards), f"here: {s.protocol}", ours_differs]
             if star(s, cards):
                 last.append(row)
             else:
@@ -137,13 +169,7 @@ def star(summary: Summary, cards: Cards) -> str:
 def notes_on(ours: Sequence[Summary], cards: Cards, tile_sets: TileSets | None = None) -> list[str]:
     """What must be said of ours: sets that are not as published, tiles of datasets, and galleries."""
     used = {s.data: cards[s.data] for s in ours if s.data in cards}
-    notes = [
-        f"* {card.name}, {'partition ' + card.partition + ', ' if card.partition != 'default' else ''}"
-        f"{'/'.join(f'{n:,}' for n in card.splits)} images of train/valid/test: not the published set"
-        f"{' (' + '/'.join(f'{n:,}' for n in card.published) + ')' if card.published else ''}, and not comparable."
-        for card in used.values()
-        if not card.as_published
-    ]
+    notes = [f"* {_unlike(card)}" for card in used.values() if not card.as_published]
     notes += [
         f"* Tiles of {(tile_sets or {}).get(data, data)}: not the paper's test tiles, and not comparable."
         for data in dict.fromkeys(s.data for s in ours if s.data not in cards)
@@ -152,3 +178,18 @@ def notes_on(ours: Sequence[Summary], cards: Cards, tile_sets: TileSets | None =
     if galleries:
         notes.append(f"Our galleries hold {', '.join(f'{n:,}' for n in galleries)} tiles; equal captions all count.")
     return notes
+
+
+def _unlike(card: Card) -> str:
+    """What a set is of that is not the published one."""
+    partition = "" if card.partition == "default" else f", partition {card.partition}"
+    said = f"{card.name}{partition}, {_counts(card.splits)} images of train/valid/test"
+    if card.simulated:
+        return f"{said}: simulated, images and labels; not comparable with numbers on real ones."
+    if card.published is None:
+        return f"{said}: whether these are all of the published set is not known here; not comparable."
+    return f"{said}: not the published set ({_counts(card.published)}), and not comparable."
+
+
+def _counts(splits: Sequence[int]) -> str:
+    return "/".join(f"{n:,}" for n in splits)

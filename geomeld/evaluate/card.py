@@ -50,6 +50,11 @@ class Card:
         """Whether scores may stand beside printed ones."""
         return self.partition == "default" and self.published == self.splits
 
+    @property
+    def simulated(self) -> bool:
+        """Whether its images, or its labels, are of the simulated Earth."""
+        return any("simulated Earth" in trap for trap in self.traps)
+
     def save(self, path: Path) -> None:
         """Write to one .npz file, whole or not at all."""
         said = {k: getattr(self, k) for k in self.__dataclass_fields__ if k != "pictures"} | {"kind": self.kind.name}

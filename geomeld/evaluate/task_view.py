@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from geomeld.evaluate.beside import notes_on, star
+from geomeld.evaluate.beside import about_protocol, notes_on, star
 from geomeld.evaluate.card import Card
 from geomeld.evaluate.metrics import class_labels, confusion, main_metric
 from geomeld.evaluate.outcome import Outcome
@@ -108,21 +108,12 @@ def _table(card: Card, names: Names, found: Sequence[Summary], cards: Mapping[st
     if floor is not None and floor.baseline is not None:
         cells = [percent(floor.baseline) if m == floor.metric else "" for m in metrics]
         lines.append([floor.baseline_name, "", "", *cells, "", floor.n])
-    abouts = [_about(name) for name in dict.fromkeys(s.protocol for s in found)]
+    abouts = [about_protocol(name) or f"{name}." for name in dict.fromkeys(s.protocol for s in found)]
     abouts += notes_on(found, cards)
     return Table(
         card.name, "Percent, with 95 % intervals.",
         ("", "protocol", "statistics", *metrics, "seeds", "test images"), lines, abouts,
     )  # fmt: skip
-
-
-def _about(protocol: str) -> str:
-    """What a protocol is, by its name; of one in another number of epochs, what it would be in full."""
-    if protocol in PROTOCOLS:
-        return f"{protocol}: {PROTOCOLS[protocol].about}."
-    whole = max((name for name in PROTOCOLS if protocol.startswith(f"{name}, ")), key=len, default="")
-    cut = protocol.removeprefix(f"{whole}, ")
-    return f"{protocol}: a trial of {cut} in all; in full, {PROTOCOLS[whole].about}." if whole else f"{protocol}."
 
 
 def _by_class(found: Sequence[Summary], outcome: Outcome, metric: str) -> dict[str, float]:

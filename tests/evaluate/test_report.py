@@ -19,7 +19,7 @@ from geomeld.evaluate.report import class_figures, tile_tables, write_report
 from geomeld.evaluate.results import ENDING, Described, LeftOut, Results, TileSet, keep_part
 from geomeld.evaluate.score import Score
 from geomeld.evaluate.score_table import score_lines
-from geomeld.evaluate.summary import cell, labels_of, summaries
+from geomeld.evaluate.summary import baseline, cell, labels_of, summaries
 from geomeld.evaluate.task import TaskKind
 
 PAPER = Path(__file__).parents[3] / "shared" / "paper" / "geomeld-paper.txt"
@@ -33,8 +33,14 @@ def score(task="m-so2sat", protocol="paper linear probe", metric="overall accura
 
 def card(kind=TaskKind.MULTICLASS, classes=17, splits=SO2SAT, names=("a", "b"), size=8, **more) -> Card:
     pictures = np.zeros((len(names), size, size, 3), np.uint8)
-    given = {"name": "m-so2sat", "data": "d" * 12, "published": SO2SAT, "partition": "default"} | more
-    return Card(given.pop("name"), kind, classes, (), size, ("a trap",), given.pop("data"), splits, given.pop("published"), given.pop("partition"), names, pictures)  # fmt: skip
+    given = {
+        "name": "m-so2sat",
+        "data": "d" * 12,
+        "published": SO2SAT,
+        "partition": "default",
+        "traps": ("a trap",),
+    } | more
+    return Card(given.pop("name"), kind, classes, (), size, given.pop("traps"), given.pop("data"), splits, given.pop("published"), given.pop("partition"), names, pictures)  # fmt: skip
 
 
 @pytest.mark.skipif(not PAPER.exists(), reason="the paper's text is not at hand")
@@ -76,7 +82,13 @@ def test_seeds_are_one_number_with_their_outermost_bounds() -> None:
     assert (one.value, one.low, one.high, one.seeds) == (pytest.approx(0.55), 0.4, 0.7, 2)
     assert cell(one) == "55.0 [40.0, 70.0]"
     (rank,) = summaries([score(metric="median rank", value=15.0, low=11.0, high=19.0)])
-    assert cell(rank) == "15 [11, 19]"
+    assert cell(rank) == "15.0 [11.0, 19.0]"
+    (rank,) = summaries([score(metric="median rank", value=23_751.5, low=237.5, high=None, baseline=50_000.5)])
+    assert (cell(rank), baseline(rank)) == ("23,751.5", "50,000.5")
+    (rank,) = summaries([score(metric="effective rank", value=1237.25, low=None, high=None)])
+    assert cell(rank) == "1,237.2"
+    (all_right,) = summaries([score(value=1.0, low=None, high=None), score(value=0.5, seed=1)])
+    assert (cell(all_right), all_right.low, all_right.high) == ("75.0", None, None)
     assert len(summaries([score(), score(scale="pretraining"), score(data="e" * 12)])) == 3
 
 
@@ -101,13 +113,58 @@ def test_our_rows_stand_below_the_papers_and_other_sets_are_marked() -> None:
     values = [float(text.split()[0]) for text in ranked]
     assert values == sorted(values, reverse=True)
     assert "50.0 [40.0, 60.0]" in ranked
-    assert all(row[3] for table in others.values() for row in table.rows), "a row does not say what differs"
+    (mine,) = (row for row in others["m-so2sat, linear probe: beside other models"].rows if row[0] == "ours")
+    assert mine[2:] == ["here: paper linear probe", "own statistics; a linear layer on frozen features, 50 epochs"]
+    assert "Ours by paper linear probe: a linear layer on frozen features, 50 epochs." in two.notes
     for small in (card(splits=(12, 4, 6)), card(partition="0.10x")):
         (two, _) = paper_tables(found, {"d" * 12: small}, names, {})
         assert two.rows[-1][5:7] == ["70.0 [40.0, 60.0] *", "50.0 [40.0, 60.0] *"]
         assert any("not comparable" in note for note in two.notes)
         last = {t.title: t.rows[-1] for t in other_models(found, {"d" * 12: small}, names)}
         assert last["m-so2sat, linear probe: beside other models"][1].endswith(" *")
+
+
+def test_what_differs_is_said_of_the_rows_that_it_is_true_of() -> None:
+    by_model = {(p.source, p.model, p.column): p for p in PUBLISHED}
+    assert len(by_model) == len(PUBLISHED), "a number stands twice"
+    assert all(SOURCES[p.source].differs in p.differs for p in PUBLISHED)
+    script = {(p.model, p.column.task) for p in PUBLISHED if "MMEarth's script" in p.differs}
+    assert script == {("MMEarth (MP-MAE)", c.task) for c in TABLE_2}
+    assert {p.column.task for p in PUBLISHED if "divided by 10,000" in p.differs} == {"m-so2sat"}
+    found = summaries([score("m-cashew-plant", "paper U-Net", "macro Jaccard")])
+    (beside,) = other_models(found, {"d" * 12: card(name="m-cashew-plant")}, {"aaaaaaaaaaaa": "ours"})
+    printed = {(row[0], row[1]): row[3] for row in beside.rows}
+    assert "TerraFM, GEO-Bench performance has 24.2 for the same encoder" in printed["MMEarth (MP-MAE)", "79.8"]
+    assert "GeoMeld paper, table 2 has 79.8 for the same encoder" in printed["MMEarth atto", "24.2"]
+    (two, _) = paper_tables(found, {"d" * 12: card(name="m-cashew-plant")}, {"aaaaaaaaaaaa": "ours"}, {})
+    (note,) = (note for note in two.notes if "24.2" in note)
+    assert note.startswith("MMEarth (MP-MAE), m-cashew-plant U-Net: ")
+    assert sum("divided by 10,000" in note for note in two.notes) == 1
+
+
+def test_a_choice_of_printed_rows_is_said_to_be_one() -> None:
+    for source, rows in (
+        ("TerraFM kNN", 14),
+        ("TerraFM pixels", 13),
+        ("torchgeo-bench", 27),
+        ("torchgeo-bench kNN", 27),
+    ):
+        assert len({p.model for p in PUBLISHED if p.source == source}) == rows
+        assert f"{rows} " in SOURCES[source].protocol
+    assert "left out are" in SOURCES["torchgeo-bench"].protocol
+
+
+def test_numbers_of_simulated_images_are_said_to_be_that() -> None:
+    found = summaries([score()])
+    simulated = card(splits=(24, 10, 10), published=None, traps=("images and labels are of the simulated Earth",))
+    (two, _) = paper_tables(found, {"d" * 12: simulated}, {"aaaaaaaaaaaa": "ours"}, {})
+    (note,) = (note for note in two.notes if note.startswith("*"))
+    assert note == (
+        "* m-so2sat, 24/10/10 images of train/valid/test: simulated, images and labels; not comparable with numbers on "
+        "real ones."
+    )
+    (two, _) = paper_tables(found, {"d" * 12: card(splits=(24, 10, 10))}, {"aaaaaaaaaaaa": "ours"}, {})
+    assert not any("simulated" in note for note in two.notes)
 
 
 def test_tiles_of_datasets_are_told_apart_and_never_pass_for_the_papers() -> None:

@@ -203,13 +203,30 @@ SETS: dict[str, BenchmarkSet] = {
             64,
             10.0,
             BRICK_KILN,
+            splits=(15063, 999, 999),
             class_names=("not brick kiln", "brick kiln"),
             traps=("bands after B5 carry wrong names on disk; they are put right here (geo-bench issue 29)",),
         ),
         BenchmarkSet(
-            "m-forestnet", TaskKind.MULTICLASS, 12, 332, 15.0, FORESTNET, traps=("Landsat 8, no band of Sentinel-2",)
+            "m-forestnet",
+            TaskKind.MULTICLASS,
+            12,
+            332,
+            15.0,
+            FORESTNET,
+            splits=(6464, 989, 993),
+            traps=("Landsat 8, no band of Sentinel-2",),
         ),
-        BenchmarkSet("m-pv4ger", TaskKind.MULTICLASS, 2, 320, 0.1, PHOTO, class_names=("no solar pv", "solar pv")),
+        BenchmarkSet(
+            "m-pv4ger",
+            TaskKind.MULTICLASS,
+            2,
+            320,
+            0.1,
+            PHOTO,
+            splits=(11814, 999, 999),
+            class_names=("no solar pv", "solar pv"),
+        ),
         BenchmarkSet(
             "m-pv4ger-seg", TaskKind.SEGMENTATION, 2, 320, 0.1, PHOTO, class_names=("no solar pv", "solar pv")
         ),
