@@ -109,8 +109,8 @@ def main(argv: list[str]) -> int:
     for each in results.left_out():
         if each.partly:
             print(f"geomeld evaluate: {each}", file=sys.stderr)
-    broken = {each.task: each.why for each in results.left_out() if each.broken}
-    for task, why in broken.items():
+    broken = dict.fromkeys((each.task, each.why) for each in results.left_out() if each.broken)
+    for task, why in broken:
         print(f"geomeld evaluate: {task} could not be evaluated: {why}", file=sys.stderr)
     if broken:
         print("Then run the same command again; what is there already is not computed again.", file=sys.stderr)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from geomeld.core.draw import generator
-from geomeld.core.errors import CorruptFile
+from geomeld.core.errors import CheckpointError
 from geomeld.evaluate.encoder import Encoder, padded
 from geomeld.evaluate.images import ahead, images_for
 from geomeld.evaluate.kept import Arrays, once
@@ -40,7 +40,7 @@ def features_of(
 
     They are kept in the folder `cache` under the encoder's identity, the task's images and the scale, and computed
     once; labels under the task's fingerprint. Raises UsageError where the task lacks bands that the encoder needs,
-    CorruptFile for an image that cannot be read or gives features that are not finite.
+    CorruptFile for an image that cannot be read, CheckpointError for weights that make features that are not finite.
     """
     return _once(cache, "features", encoder, task, split, scale, lambda images, _: encoder(images), progress=progress)
 
@@ -103,7 +103,7 @@ def passed(
             called = [names[i] for i in at]
             seen = see(images.to(device), called)
             if not torch.isfinite(seen).all():
-                raise _not_finite(encoder, task, images, called)
+                raise _not_finite(encoder, task)
             values.append(seen.cpu().numpy())
             asked.append(ask(labels, called).numpy())
             bar.update(len(at))
@@ -151,10 +151,8 @@ def _places(seed: int, split: str, name: str, pixels: int, each: int) -> Tensor:
     return torch.from_numpy(rng.choice(pixels, each, replace=each > pixels, shuffle=False).astype(np.int64))
 
 
-def _not_finite(encoder: Encoder, task: Task, images: Tensor, names: Sequence[str]) -> CorruptFile:
-    bad = [name for name, image in zip(names, images, strict=True) if not torch.isfinite(image).all()]
-    where = f"the pixels of {bad[0]} are not all numbers" if bad else "the pixels are, so its weights are damaged"
-    return CorruptFile(
-        f"{encoder.title} makes features of {task.name} that are not finite: {where}. Get the "
-        f"{'images' if bad else 'weights'} again."
+def _not_finite(encoder: Encoder, task: Task) -> CheckpointError:
+    return CheckpointError(
+        f"{encoder.title} makes features of {task.name} that are not finite, of pixels that are: its weights are "
+        "damaged. Get them again."
     )

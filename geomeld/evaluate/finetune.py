@@ -26,6 +26,8 @@ from geomeld.evaluate.training import Training
 
 SAVE_SECONDS = 60.0
 """Between two saved states; what a killed run loses at most, but for the step that is on its way."""
+DIVERGED = "training diverged; lower the learning rate or look at the encoder's weights"
+"""Why numbers that come of finite images are not finite, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ def finetune(
     """Train `network` on the first of `sources` and choose the epoch that does best on the second.
 
     `state`: file that the training is saved to every minute, and goes on from; the result is the same, to the bit on a
-    CPU. It is left where it is. Raises TrainingError for a loss that is not finite, CheckpointError for a state that
-    cannot be used.
+    CPU. It is left where it is. Raises TrainingError for a loss or a score that is not finite, CheckpointError for a
+    state that cannot be used.
     """
     run = _Run(network.to(device), task, training, *sources, seed, state, torch.device(device))
     run.resume()
@@ -68,16 +70,23 @@ def finetune(
 
 @torch.no_grad()
 def predict(
-    network: Network, kind: TaskKind, source: Source, batch: int, device: str | torch.device = "cpu"
+    network: Network, task: Task, source: Source, batch: int, device: str | torch.device = "cpu"
 ) -> tuple[NDArray, NDArray]:
-    """Predictions and labels of a whole source, in the form of `Outcome.predicted` and `Outcome.truth`."""
+    """Predictions and labels of a whole source of a task, in the form of `Outcome.predicted` and `Outcome.truth`.
+
+    Raises TrainingError for scores that are not finite, of which no class is the likeliest.
+    """
     network.eval()
-    predicted, truth = [], []
+    predicted, truth, pixels = [], [], task.kind is TaskKind.SEGMENTATION
     for given, labels in ahead(
         source, [np.arange(i, min(i + batch, len(source))) for i in range(0, len(source), batch)]
     ):
         scores = network(given.to(device))
-        pixels = kind is TaskKind.SEGMENTATION
+        if not torch.isfinite(scores).all():
+            raise TrainingError(
+                f"What was trained on {task.name} predicts numbers that are not finite, of images that are: the "
+                f"{DIVERGED}."
+            )
         predicted.append((scores.argmax(1).to(torch.uint8) if pixels else scores.float()).cpu().numpy())
         truth.append(labels.numpy().astype(np.uint8) if pixels else labels.numpy())
     return np.concatenate(predicted), np.concatenate(truth)
@@ -184,7 +193,7 @@ class _Run:
                     self.task.kind, scores, labels.to(self.device), plan.smoothing, doubled=faults.smoothing_doubled
                 )
                 if not math.isfinite(value := loss.item()):
-                    raise self._diverged(value, given)
+                    raise self._diverged(value)
                 (loss * (len(labels) / images)).backward()
                 total += value * len(labels)
         return total
@@ -195,17 +204,15 @@ class _Run:
             return nullcontext()
         return seeded(self.seed, f"evaluate/step/{self.task.name}", self.done, self.device)
 
-    def _diverged(self, loss: float, given: Tensor) -> TrainingError:
+    def _diverged(self, loss: float) -> TrainingError:
         where = f"the loss is {loss} in epoch {self.epoch + 1}, step {self.step + 1} of {self.per_epoch}"
-        if not torch.isfinite(given).all():
-            why = "its images hold values that are not finite once they are normalised; look at the task's statistics"
-        else:
-            why = "its images are finite, so the training diverged; lower the learning rate or look at the weights"
-        return TrainingError(f"Training on {self.task.name} cannot go on: {where}; {why}.")
+        return TrainingError(
+            f"Training on {self.task.name} cannot go on: {where}; its images are finite, so the {DIVERGED}."
+        )
 
     def _look(self) -> None:
         """Score the validation split, and keep the weights if they are the best so far (the first of equals)."""
-        predicted, truth = predict(self.network, self.task.kind, self.valid, self.training.batch, self.device)
+        predicted, truth = predict(self.network, self.task, self.valid, self.training.batch, self.device)
         score = main_score(self.task.kind, predicted, truth, self.task.classes)
         self.curve.append({"epoch": self.epoch + 1, "loss": self.loss / self.seen, "valid": score})
         if self.best is None or score > self.best["score"]:

@@ -118,7 +118,8 @@ def _segmenter(encoder: Encoder, model: Linear) -> See:
     def classes(images: Tensor, _: Sequence[str]) -> Tensor:
         whole = padded(images, encoder.multiple)
         scores = enlarged(model, encoder.pyramid(whole), (whole.shape[-2], whole.shape[-1]))
-        return cropped(scores, (images.shape[-2], images.shape[-1])).argmax(1)
+        scores = cropped(scores, (images.shape[-2], images.shape[-1]))
+        return scores.argmax(1).where(torch.isfinite(scores).all(1), torch.nan)  # which `passed` refuses
 
     return classes
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geomeld.core.errors import UsageError
+from geomeld.core.errors import CorruptFile, UsageError
 from geomeld.evaluate.encoder import Encoder
 from geomeld.evaluate.scale import Scale
 from geomeld.evaluate.task import Task
@@ -72,7 +72,8 @@ class Images:
         return [self.task.bands.index(band) if band in self.task.bands else None for band in self.bands]
 
     def read(self, at: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Images (B, bands, H, W) and labels (B, ...)."""
+        """Images (B, bands, H, W) and labels (B, ...). Raises what `Task.sample` raises, UsageError for bands that an
+        image lacks where the encoder needs them, CorruptFile for values that normalised are not finite."""
         size = self.task.size
         images, labels = np.zeros((len(at), len(self.bands), size, size), np.float32), []
         for into, i in zip(images, at, strict=True):
@@ -84,6 +85,11 @@ class Images:
             for k, column in enumerate(self.columns):
                 if column is not None:
                     into[k] = scaled[column]
+            if not np.isfinite(into).all():
+                raise CorruptFile(
+                    f"{self.task.name}: {sample.name} holds values that are not finite once they are normalised by "
+                    f"{self.scale.source} statistics; look at its pixels and at those."
+                )
             labels.append(sample.label)
         return torch.from_numpy(images), torch.from_numpy(np.stack(labels))
 

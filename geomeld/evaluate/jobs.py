@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from geomeld.core.errors import DatasetError, UsageError
+from geomeld.core.errors import CheckpointError, DatasetError, TrainingError, UsageError
 from geomeld.evaluate.bootstrap import intervals
 from geomeld.evaluate.encoder import Encoder
 from geomeld.evaluate.encoders import open_encoder
@@ -62,7 +62,7 @@ class Job:
         return path.exists() and path.with_suffix(ENDING).exists()
 
     def left_out(self, why: str) -> LeftOut:
-        """That it was not done, for its set is broken."""
+        """That it was not done, for its set is broken, or what it trained."""
         return LeftOut(self.encoder.title, self.task.name, self.protocol.name, self.scale, why, broken=True)
 
     def __str__(self) -> str:
@@ -73,9 +73,9 @@ class Job:
 def run_tasks(asked: Asked, results: Results) -> list[LeftOut]:
     """Compute every outcome that is asked for and is not there yet, and its scores; the folder is held by the caller.
 
-    What does not fit, and what is broken, is left out and given back with its reason; a set of which one image cannot
-    be read costs no other set. Raises UsageError where nothing fits, and what else protocols raise. An interrupted run
-    goes on where it stopped.
+    What does not fit, and what is broken, is left out and given back with its reason: a set of which one image cannot
+    be read costs no other set, a training that diverges or weights that are damaged no other outcome. Raises UsageError
+    where nothing fits, and what else protocols raise. An interrupted run goes on where it stopped.
     """
     jobs, left_out = plan(asked)
     if not jobs and not any(each.broken for each in left_out):
@@ -85,15 +85,18 @@ def run_tasks(asked: Asked, results: Results) -> list[LeftOut]:
     broken: dict[str, str] = {}
     for job in announced(jobs, results, broken):
         try:
-            outcome = outcome_of(job, asked.device, results)
+            scores = outcome_scores(job.task, outcome_of(job, asked.device, results))
         except DatasetError as error:
             broken[job.task.name] = str(error)
             continue
-        keep_part(job.path(results).with_suffix(ENDING), outcome_scores(job.task, outcome))
+        except (TrainingError, CheckpointError) as error:
+            left_out.append(job.left_out(str(error)))
+            continue
+        keep_part(job.path(results).with_suffix(ENDING), scores)
         results.keep_card(job.task)
         write_scores(results.folder, results.scores())
     lost = [job for job in jobs if job.task.name in broken and not job.is_done(results)]
-    return left_out + list(dict.fromkeys(job.left_out(broken[job.task.name]) for job in lost))
+    return list(dict.fromkeys([*left_out, *(job.left_out(broken[job.task.name]) for job in lost)]))
 
 
 def described(spec: str, encoder: Encoder) -> Described:

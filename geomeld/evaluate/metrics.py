@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from geomeld.core.errors import DatasetError, TrainingError
+from geomeld.core.errors import DatasetError
 from geomeld.evaluate.outcome import Outcome
 from geomeld.evaluate.task import Task, TaskKind
 
@@ -151,11 +151,7 @@ def check(task: Task, outcome: Outcome) -> None:
             f"{outcome.protocol} predicted {outcome.predicted.shape} for labels {outcome.truth.shape} of {task.name}, "
             f"which has {task.classes} classes. Remove the stored outcome and evaluate again."
         )
-    if not np.isfinite(outcome.predicted).all():
-        raise TrainingError(
-            f"{outcome.protocol} of {outcome.encoder} on {task.name} predicted numbers that are not finite; its "
-            "training diverged. Lower the learning rate, or look at the encoder's weights."
-        )
+    outcome.check_finite()
 
 
 def _given(kind: TaskKind, predicted: NDArray) -> NDArray:

@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from geomeld.core.errors import CorruptFile
+from geomeld.core.errors import CorruptFile, TrainingError
 from geomeld.dataset.files import write_atomically
 
 
@@ -44,7 +44,9 @@ class Outcome:
     """Per epoch: "epoch", "loss" on training, "valid" score; empty where nothing is iterated."""
 
     def save(self, path: Path) -> None:
-        """Write to one .npz file, whole or not at all; the same outcome gives the same bytes."""
+        """Write to one .npz file, whole or not at all; the same outcome gives the same bytes. Raises TrainingError for
+        predictions that are not finite, which are never kept."""
+        self.check_finite()
         said = {k: getattr(self, k) for k in self.__dataclass_fields__ if k not in ("predicted", "truth")}
         held = io.BytesIO()
         np.savez_compressed(held, predicted=self.predicted, truth=self.truth, said=np.array(json.dumps(said)))
@@ -53,10 +55,24 @@ class Outcome:
     @classmethod
     def load(cls, path: Path) -> "Outcome":
         """Read what `save` wrote. Raises CorruptFile for anything else."""
+        again = "remove it and run again."
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
                 said = json.loads(str(held["said"]))
                 said["names"], said["curve"] = tuple(said["names"]), tuple(said["curve"])
-                return cls(predicted=held["predicted"], truth=held["truth"], **said)
+                found = cls(predicted=held["predicted"], truth=held["truth"], **said)
         except (OSError, KeyError, ValueError, TypeError, EOFError, BadZipFile, zlib.error) as error:
-            raise CorruptFile(f"{path} holds no outcome of an evaluation ({error}); remove it and run again.") from None
+            raise CorruptFile(f"{path} holds no outcome of an evaluation ({error}); {again}") from None
+        try:
+            found.check_finite()
+        except TrainingError:
+            raise CorruptFile(f"{path} holds predictions that are not finite; {again}") from None
+        return found
+
+    def check_finite(self) -> None:
+        """Raises TrainingError for predictions that are not finite."""
+        if not np.isfinite(self.predicted).all():
+            raise TrainingError(
+                f"{self.protocol} of {self.encoder} on {self.task} predicted numbers that are not finite, of images "
+                "that are: its training diverged. Lower the learning rate, or look at the encoder's weights."
+            )

@@ -125,7 +125,7 @@ class TrainedProtocol(Protocol):
             network, task, self.training, (source("train"), source("valid")),
             seed=seed, state=state, device=device, progress=progress,
         )  # fmt: skip
-        predicted, truth = predict(network, task.kind, source("test"), self.training.batch, device)
+        predicted, truth = predict(network, task, source("test"), self.training.batch, device)
         if self.training.faults.sigmoid_by_image and task.kind is TaskKind.MULTILABEL:
             predicted = _sigmoid_by_image(predicted)
         if state is not None:

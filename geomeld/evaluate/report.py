@@ -6,9 +6,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from geomeld.evaluate.beside import other_models, paper_tables
-from geomeld.evaluate.results import Described, LeftOut, Results, TileSet
+from geomeld.evaluate.results import TILES, Described, LeftOut, Results, TileSet
 from geomeld.evaluate.summary import Summary, baseline, cell, labels_of, summaries
 from geomeld.evaluate.task_view import task_views
+from geomeld.evaluate.tile_answers import kept_answers
+from geomeld.evaluate.tile_view import tile_figures
 from geomeld.figures.evaluation_page import EvaluationView, Table, write_evaluation_page
 from geomeld.figures.predictions import class_bars
 
@@ -33,11 +35,15 @@ def view_of(results: Results) -> EvaluationView:
         f"{len(scores):,} numbers; encoders: {len(names)}, tasks: {len(cards)}, datasets: {len(tile_sets)}; "
         f"code {commits or 'unknown'}. "
         "Intervals are 95 %, by bootstrap over test images or queries; of several seeds: mean, outermost bounds."
-        + (f" Partial or damaged, and not evaluated: {broken}; why stands at the end." if broken else ""),
+        + (f" Not evaluated in full: {broken}; why stands at the end." if broken else ""),
         [*paper_tables(found, cards, names, tile_sets), *other_models(on_tasks, cards, names)],
         task_views(results, cards, names, on_tasks),
         tile_tables([s for s in found if s.data not in cards], names, tile_sets),
-        [*class_figures([s for s in found if s.data not in cards], names, tile_sets), *results.figures()],
+        [
+            *class_figures([s for s in found if s.data not in cards], names, tile_sets),
+            *tile_figures(kept_answers(results.folder / TILES), names, tile_sets),
+            *results.figures(),
+        ],
         _encoder_table(encoders.values(), names),
         _left_out(results.left_out()),
     )

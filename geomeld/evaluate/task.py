@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from geomeld.core.errors import CorruptFile
 from geomeld.evaluate.scale import Scale
 
 SPLITS = ("train", "valid", "test")
@@ -80,7 +81,7 @@ class Task(Protocol):
         """What its images are called, whatever is asked of them: tasks of the same images share features."""
 
     def sample(self, name: str) -> Sample:
-        """One sample by its name. Raises CorruptFile where it cannot be read."""
+        """One sample by its name. Raises CorruptFile where it cannot be read, or its pixels are not all numbers."""
 
     def own_scale(self) -> Scale:
         """Normalisation by the task's own statistics (of its training images)."""
@@ -90,3 +91,12 @@ class Task(Protocol):
 
     def fingerprint(self) -> str:
         """First 12 digits of a SHA-256 over what the scores depend on: names, splits and labels' source."""
+
+
+def refuse_gaps(values: NDArray[np.float32], bands: Sequence[str], where: str, again: str) -> None:
+    """Raises CorruptFile where pixels (bands, rows, columns) are not all numbers: sets of images have no gaps, so no
+    encoder is shown one, whatever it knows of missing bands. `where`: the file, `again`: what to do."""
+    if not (numbers := np.isfinite(values)).all():
+        bad = [band for band, fine in zip(bands, numbers.all((1, 2)), strict=True) if not fine]
+        count = f"{(~numbers).sum():,} of {values.size:,}"
+        raise CorruptFile(f"{where}: {count} pixels are not numbers (in {', '.join(bad)}); {again}.")

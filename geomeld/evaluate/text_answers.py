@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from geomeld.core.errors import DatasetError, UsageError
+from geomeld.core.errors import DatasetError, TrainingError, UsageError
 from geomeld.evaluate.encoder import Encoder
 from geomeld.evaluate.encoders import is_checkpoint
 from geomeld.evaluate.jobs import described, outcome_scores
@@ -30,7 +30,7 @@ def told_by_text(
             except UsageError as error:
                 left_out.append(LeftOut(encoder.title, name, PROTOCOL, "all", str(error)))
                 continue
-            except DatasetError as error:
+            except (DatasetError, TrainingError) as error:
                 left_out.append(LeftOut(encoder.title, name, PROTOCOL, "all", str(error), broken=True))
                 continue
             path = _path(encoder, task, results)

@@ -228,7 +228,7 @@ def no_test_images(folder: Path) -> None:
         (other_version, 2, ("classification_v0.9.1", "1.0")),
         (forbidden_pickle, 1, (".hdf5", "geomeld geobench fetch")),
         (label_out_of_range, 1, ("labels 17..17", "0..16", ".hdf5")),
-        (no_test_images, 2, ("no image in its split 'test'",)),
+        (no_test_images, 1, ("default_partition.json lists no image for test", "geomeld geobench fetch")),
     ],
 )
 def test_a_damaged_set_is_named_with_its_remedy(tmp_path, capsys, damage, code, told) -> None:
@@ -261,14 +261,14 @@ def test_a_partial_and_a_damaged_set_cost_no_other_set(bench, tmp_path, capsys) 
     rows = [json.loads(line) for line in (out / "scores.jsonl").read_text().splitlines()]
     assert {(r["task"], r["protocol"]) for r in rows} == {("m-so2sat", protocol) for protocol in FROZEN[1:]}
     page = (out / "evaluation.html").read_text()
-    assert "not evaluated: m-bigearthnet, m-eurosat" in page
+    assert "Not evaluated in full: m-bigearthnet, m-eurosat" in page
     assert f"{name}.hdf5 cannot be opened" in page
     for folder in ("m-bigearthnet", "m-eurosat"):
         shutil.rmtree(root / "classification_v1.0" / folder)  # as the messages say
         small_set(root, folder, train=3, valid=2, test=2)
     code, said, err = run(capsys, *words)
     assert (code, "2 of 6 are there already" in err, "m-eurosat\n" in said) == (0, True, True), err
-    assert "not evaluated" not in (out / "evaluation.html").read_text()
+    assert "Not evaluated" not in (out / "evaluation.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from geomeld.core.errors import CorruptFile, UsageError
+from geomeld.core.errors import CheckpointError, CorruptFile, UsageError
 from geomeld.evaluate.encoder import padded
 from geomeld.evaluate.features import features_of, pixels_of, sampled
 from geomeld.evaluate.task import Sample, TaskKind
@@ -138,11 +138,11 @@ def test_what_cannot_be_read_ends_it_with_the_name():
     task = Broken()
     with pytest.raises(CorruptFile, match=r"train-9.hdf5 cannot be opened"):
         features_of(ToyEncoder(), task, "train", task.own_scale())
-    with pytest.raises(CorruptFile, match="the pixels of valid-3 are not all numbers"):
+    with pytest.raises(CorruptFile, match=r"toy: valid-3 holds values that are not finite once .* own statistics"):
         features_of(ToyEncoder(), task, "valid", task.own_scale())
     weak = ToyEncoder()
     weak.stem.weight.data *= np.nan
-    with pytest.raises(CorruptFile, match="its weights are damaged"):
+    with pytest.raises(CheckpointError, match=r"toy makes features of toy .* its weights are damaged"):
         features_of(weak, task, "test", task.own_scale())
 
 

@@ -44,12 +44,20 @@ def test_it_learns_a_small_task_by_heart(kind):
     plan = Training(40, base_rate=2.0, batch=6)
     network, (train, _) = start(task)
     found = finetune(network, task, plan, (train, train), progress=False)
-    predicted, truth = predict(network, kind, train, 6)
+    predicted, truth = predict(network, task, train, 6)
     assert main_score(kind, predicted, truth, task.classes) > 0.95
     assert found.curve[-1]["loss"] < 0.3 * found.curve[0]["loss"]
     best = max(found.curve, key=lambda row: row["valid"])
     assert found.chosen["epoch"] == best["epoch"]
     assert len(found.curve) == plan.epochs
+
+
+@pytest.mark.parametrize("kind", TaskKind, ids=lambda kind: kind.name)
+def test_scores_that_are_no_numbers_are_no_answer(kind):
+    network, (_, valid) = start(ToyTask(kind))
+    next(network.head.parameters()).data *= np.nan
+    with pytest.raises(TrainingError, match="trained on toy predicts numbers that are not finite"):
+        predict(network, ToyTask(kind), valid, 6)
 
 
 # 12 training and 6 validation images in each of 4 epochs, 18 reads an epoch: in the first, frozen epoch; at its

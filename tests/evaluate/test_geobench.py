@@ -199,6 +199,12 @@ def test_damage_is_told_with_file_and_remedy(so2sat):
     (so2sat / "id_0.hdf5").write_bytes(whole[:5000])
     with pytest.raises(CorruptFile, match=r"id_0.hdf5 cannot be opened.*geomeld geobench fetch"):
         opened.sample("id_0")
+    bands = images("m-so2sat")["train"][0][0]
+    blue = next(key for key in bands if SETS["m-so2sat"].bands[key] == "B2")
+    for gap in (np.nan, np.inf):
+        write_sample(so2sat / "id_0.hdf5", bands | {blue: np.where(np.eye(32), np.float32(gap), bands[blue])}, 1, PLACE)
+        with pytest.raises(CorruptFile, match=r"id_0.hdf5: 32 of 10,240 .* not numbers \(in B2\); .*geobench fetch"):
+            opened.sample("id_0")
     write_sample(so2sat / "id_0.hdf5", images("m-so2sat")["train"][0][0], 17, PLACE)
     with pytest.raises(CorruptFile, match=r"id_0.hdf5 has labels 17..17, and m-so2sat has 0..16"):
         opened.sample("id_0")

@@ -109,6 +109,18 @@ def test_the_fingerprint_tells_labels_and_splits_apart(tmp_path, benv2):
     assert first != open_set_v2(write_set_v2(tmp_path / "b", "benv2", other)[0]).fingerprint()
 
 
+def test_pixels_that_are_no_numbers_and_splits_without_images_are_told_with_the_file(tmp_path):
+    given = samples("burn_scars")
+    given["test"][0][0][1, 2, 3] = np.nan
+    opened = open_set_v2(write_set_v2(tmp_path, "burn_scars", given)[0])
+    assert np.isfinite(opened.sample("sample_3").values).all()
+    band = opened.record.bands[1]
+    with pytest.raises(CorruptFile, match=rf"geobench_burn_scars.tortilla: the image of sample_4: 1 of .*in {band}\)"):
+        opened.sample("sample_4")
+    with pytest.raises(DatasetError, match=r"geobench_benv2.tortilla has no image for valid: .*fetch the file again"):
+        open_set_v2(write_set_v2(tmp_path / "b", "benv2", samples("benv2") | {"validation": []})[0])
+
+
 def test_what_is_no_set_or_damaged_is_told(tmp_path, benv2):
     with pytest.raises(UsageError, match="There is no file"):
         open_set_v2(tmp_path / "geobench_benv2.taco")

@@ -8,7 +8,7 @@ import sklearn.metrics as sk
 import torch
 import torchmetrics.functional.classification as tm
 
-from geomeld.core.errors import DatasetError, TrainingError
+from geomeld.core.errors import CorruptFile, DatasetError, TrainingError
 from geomeld.evaluate.metrics import class_labels, confusion, main_metric, main_score, scores_of
 from geomeld.evaluate.outcome import Outcome
 from geomeld.evaluate.task import TaskKind
@@ -163,3 +163,16 @@ def test_what_cannot_be_scored_is_said():
         scores_of(replace(task, classes=5), given)
     with pytest.raises(TrainingError, match=r"knn of none on m-none predicted numbers that are not finite"):
         scores_of(task, outcome(np.where(given.predicted > 1, np.nan, 0), given.truth))
+
+
+def test_predictions_that_are_not_finite_are_neither_kept_nor_taken_from_what_is_kept(tmp_path):
+    given, path = case(TaskKind.MULTICLASS, (None, None), 0), tmp_path / "outcome.npz"
+    for bad in (np.nan, np.inf):
+        with pytest.raises(TrainingError, match="not finite"):
+            outcome(np.where(given.predicted > 1, bad, 0), given.truth).save(path)
+        assert not path.exists()
+    given.save(path)
+    with np.load(path) as held:
+        np.savez(path, **(dict(held) | {"predicted": given.predicted * np.nan}))
+    with pytest.raises(CorruptFile, match=r"outcome.npz holds predictions that are not finite; remove it"):
+        Outcome.load(path)

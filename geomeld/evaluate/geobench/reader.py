@@ -20,7 +20,7 @@ from geomeld.evaluate.geobench.records import AGAIN, attributes, label_of, task_
 from geomeld.evaluate.geobench.sets import SETS, BenchmarkSet
 from geomeld.evaluate.geobench.statistics import own_scale, pretraining_scale
 from geomeld.evaluate.scale import Scale
-from geomeld.evaluate.task import SIMULATED, SIMULATED_MARK, SPLITS, Sample, TaskKind
+from geomeld.evaluate.task import SIMULATED, SIMULATED_MARK, SPLITS, Sample, TaskKind, refuse_gaps
 from geomeld.modalities import SENTINEL2_BANDS
 
 DATED = re.compile(r"(.*)_\d{4}-\d{2}-\d{2}")
@@ -90,7 +90,8 @@ class GeoBench:
     def sample(self, name: str) -> Sample:
         """One sample by its name. The file is opened once, and of it only what was asked for is read.
 
-        Raises CorruptFile where it is missing or damaged, lacks a band, or has a label out of range.
+        Raises CorruptFile where it is missing or damaged, lacks a band, or has pixels that are not numbers or a label
+        out of range.
         """
         path = self.path / f"{name}.hdf5"
         try:
@@ -122,6 +123,7 @@ class GeoBench:
             valid[i] = True
         if self.record.unit not in (None, 1.0):
             values *= np.float32(self.record.unit)
+        refuse_gaps(values, self.bands, str(path), AGAIN)
         return Sample(name, values, valid, self._label(file, path))
 
     def _label(self, file: h5f.FileID, path: Path) -> NDArray[np.int64]:
@@ -268,6 +270,8 @@ def _split_names(path: Path, partition: str) -> dict[str, tuple[str, ...]]:
     stored = _json(file)
     if not all(isinstance(stored.get(s), list) and all(isinstance(n, str) for n in stored[s]) for s in SPLITS):
         raise CorruptFile(f"{file} does not list train, valid and test; {AGAIN}.")
+    if empty := [split for split in SPLITS if not stored[split]]:
+        raise DatasetError(f"{file} lists no image for {' and '.join(empty)}: it is not whole; {AGAIN}.")
     names = {split: tuple(stored[split]) for split in SPLITS}
     wanted = [name for split in SPLITS for name in names[split]]
     if len(set(wanted)) < len(wanted):

@@ -20,7 +20,7 @@ from geomeld.evaluate.geobench_v2.sets import SETS_V2, TortillaSet
 from geomeld.evaluate.geobench_v2.tortilla import AGAIN, Entry, entries, parts
 from geomeld.evaluate.kept import Arrays, once
 from geomeld.evaluate.scale import Scale
-from geomeld.evaluate.task import SIMULATED, SIMULATED_MARK, SPLITS, Sample, TaskKind
+from geomeld.evaluate.task import SIMULATED, SIMULATED_MARK, SPLITS, Sample, TaskKind, refuse_gaps
 
 SPLIT = "tortilla:data_split"
 SPELT = {"train": "train", "validation": "valid", "val": "valid", "valid": "valid", "test": "test"}
@@ -81,8 +81,8 @@ class GeoBenchV2:
         return f"{self.name}-{self.fingerprint()}"
 
     def sample(self, name: str) -> Sample:
-        """One sample by its name. Raises CorruptFile where it cannot be read, is of another size, or has a label that
-        the set does not have."""
+        """One sample by its name. Raises CorruptFile where it cannot be read, is of another size, or has pixels that
+        are not numbers or a label that the set does not have."""
         files = self.entries[name].inside()
         if len(files) <= max(self.record.image, self.record.mask or 0):
             raise CorruptFile(f"{self.entries[name].path}: {name} has {len(files)} files only; {AGAIN}.")
@@ -97,7 +97,9 @@ class GeoBenchV2:
         for into, band in zip(values, self.bands, strict=True):
             if band in self.record.bands:
                 into[...] = stored[self.record.bands.index(band)]
-        return Sample(name, values * np.float32(self.record.unit), valid, self._label(name, files))
+        values *= np.float32(self.record.unit)
+        refuse_gaps(values, self.bands, f"{self.entries[name].path}: the image of {name}", AGAIN)
+        return Sample(name, values, valid, self._label(name, files))
 
     def own_scale(self) -> Scale:
         """Normalisation by mean and deviation of (at most 500) training images; NaN for bands that the set lacks."""
@@ -187,7 +189,7 @@ def open_set_v2(
     """
     files = _files(Path(path))
     found, names = _samples(files)
-    record = _settled(SETS_V2[_set_of(files[0])], found[names["train"][0]] if names["train"] else None)
+    record = _settled(SETS_V2[_set_of(files[0])], found[names["train"][0]])
     if files[0].with_suffix(f".{SIMULATED_MARK}").exists():
         record = replace(record, splits=None, traps=(SIMULATED, *record.traps))
     chosen = record.bands if bands is None else tuple(bands)
@@ -241,12 +243,14 @@ def _samples(files: Sequence[Path]) -> tuple[dict[str, Entry], dict[str, tuple[s
         if found.setdefault(entry.id, entry) is not entry:
             raise CorruptFile(f"{entry.path} names {entry.id} twice: a sample in two splits would leak; {AGAIN}.")
         names[split].append(entry.id)
+    if empty := [split for split, ids in names.items() if not ids]:
+        raise DatasetError(f"{files[0]} has no image for {' and '.join(empty)}: it is not whole; {AGAIN}.")
     return found, {split: tuple(ids) for split, ids in names.items()}
 
 
-def _settled(record: TortillaSet, sample: Entry | None) -> TortillaSet:
+def _settled(record: TortillaSet, sample: Entry) -> TortillaSet:
     """The record with the bands that a sample shows to be what they are said to be."""
-    files = sample.inside() if sample and record.doubtful else []
+    files = sample.inside() if record.doubtful else []
     if len(files) <= record.image:
         return record
     stored = _raster(files[record.image])
