@@ -145,16 +145,17 @@ def _shared(options: Options) -> "PretrainConfig":
 def _measured(options: Options, runs: "list[Run]", dataset: "Dataset") -> "AblationTable":
     from geomeld.evaluate.ablation import Contest, measure
     from geomeld.evaluate.ablation_table import AblationTable
+    from geomeld.evaluate.held_out import HeldOut
     from geomeld.evaluate.results import Results
     from geomeld.evaluate.tasks import places_of, simulated_tasks
     from geomeld.recipes.ablation import ORDER, ROWS
 
-    split = runs[0].config.split
+    held_out = HeldOut(runs[0].config.split)
     results = Results(options.out)
-    tasks = simulated_tasks(dataset, split, results.cache / "truth", workers=options.workers)
-    held_out = places_of(dataset, split).test
+    tasks = simulated_tasks(dataset, held_out, results.cache / "truth", workers=options.workers)
     contenders = _contenders(options, runs)
-    contest = Contest(tasks, _protocols(options), dataset, held_out, results, _device(options.device))
+    test = places_of(dataset, held_out).test
+    contest = Contest(tasks, _protocols(options), dataset, test, results, _device(options.device))
     measured = measure(contenders, contest, _side_by_side(options))
     rows = [*FLOORS, *ROWS]
     return AblationTable(measured, tuple(r for r in rows if any(c.variant == r for c in contenders)), ORDER)

@@ -59,8 +59,10 @@ class Options:
     held_out: float | None = None
     """On a dataset: share that was held out of pretraining, 0 to 1, where no run.json beside the weights tells: for a
     checkpoint that was copied without it, and for encoders of others to be tested on the tiles of a checkpoint."""
-    held_out_by: Literal["cell", "tile"] = "cell"
-    """What was drawn for --held-out: 1-degree cells or single tiles."""
+    held_out_by: Literal["cell", "tile"] | None = None
+    """What was drawn for --held-out: 1-degree cells (without a word) or single tiles."""
+    held_out_seed: int | None = None
+    """Seed of the draw for --held-out; 0 without a word."""
     robustness: bool = False
     """On a dataset: how scores fall with bands dropped, noise, haze, another resolution."""
     device: str = "auto"
@@ -120,7 +122,6 @@ def main(argv: list[str]) -> int:
 def _request(options: Options):  # type: ignore[no-untyped-def]
     from geomeld.dataset import open_dataset
     from geomeld.evaluate.run import Request
-    from geomeld.loader import Split
 
     return Request(
         encoders=options.encoders,
@@ -133,10 +134,22 @@ def _request(options: Options):  # type: ignore[no-untyped-def]
         epochs=options.epochs,
         partition=options.partition,
         neighbours=options.neighbours,
-        split=None if options.held_out is None else Split(options.held_out, options.held_out_by),
+        split=_split(options),
         robustness=options.robustness,
         device=_device(options.device),
     )
+
+
+def _split(options: Options):  # type: ignore[no-untyped-def]
+    from geomeld.core.errors import UsageError
+    from geomeld.loader import Split
+
+    if options.held_out is not None:
+        return Split(options.held_out, options.held_out_by or "cell", options.held_out_seed or 0)
+    for word, given in (("--held-out-by", options.held_out_by), ("--held-out-seed", options.held_out_seed)):
+        if given is not None:
+            raise UsageError(f"{word} says how the share of --held-out was drawn: give that as well, or leave it out.")
+    return None
 
 
 def _device(name: str) -> str:

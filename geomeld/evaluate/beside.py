@@ -124,7 +124,9 @@ def _part_of(summary: Summary, cards: Cards, tile_sets: TileSets) -> str:
     """Which part of a benchmark, or whose tiles, where it is not all of a benchmark."""
     if (card := cards.get(summary.data)) is not None:
         return "" if card.partition == "default" else f"partition {card.partition}"
-    return f"tiles of {tile_sets[summary.data].name if summary.data in tile_sets else summary.data}"
+    if (tiles := tile_sets.get(summary.data)) is None:
+        return f"tiles of {summary.data}"
+    return f"tiles of {tiles.name}" + (f", held out: {tiles.held_out}" if tiles.held_out else "")
 
 
 def other_models(found: Sequence[Summary], cards: Cards, names: Names) -> list[Table]:

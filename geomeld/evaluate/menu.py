@@ -10,10 +10,10 @@ from geomeld.evaluate.encoder import Encoder
 from geomeld.evaluate.geobench import SETS, open_set
 from geomeld.evaluate.geobench.reader import Fill
 from geomeld.evaluate.geobench_v2 import open_set_v2, sets_in
+from geomeld.evaluate.held_out import HeldOut
 from geomeld.evaluate.task import Task
 from geomeld.evaluate.tasks import simulated_tasks
 from geomeld.evaluate.tasks.places import input_layer
-from geomeld.loader import Split
 from geomeld.modalities import MODALITIES
 
 Opener = Callable[[Encoder], Task]
@@ -42,37 +42,45 @@ def geobench_tasks(
             f"{folder} holds no set of GEO-Bench v1.0: {hint} one with `geomeld geobench fetch m-so2sat --out DIR`."
         )
     openers = {path.name: _opener(path, partition, neighbours) for path in paths}
-    return openers | {name: partial(_opened_v2, path, cache) for name, path in second.items()}
+    return openers | {name: partial(_opened_v2, path, partition, cache) for name, path in second.items()}
 
 
-def _opened_v2(path: Path, cache: Path | None, encoder: Encoder) -> Task:
+def _opened_v2(path: Path, partition: str, cache: Path | None, encoder: Encoder) -> Task:
+    if partition != "default":
+        raise UsageError(f"{path.name} is of GEO-Bench v2, which has no partitions; leave --partition out.")
     return open_set_v2(path, encoder.bands, fill="mask" if encoder.masks_bands else "refuse", cache=cache)
 
 
 def _opener(path: Path, partition: str, neighbours: bool) -> Opener:
     def opened(encoder: Encoder) -> Task:
-        lacking = set(encoder.bands) - set(SETS[path.name].bands.values())
-        stand_in = neighbours and lacking <= set(SETS[path.name].neighbours)
-        fill: Fill = "neighbour" if stand_in else "mask" if encoder.masks_bands else "refuse"
+        replaced = neighbours and stands_in(path.name, encoder)
+        fill: Fill = "neighbour" if replaced else "mask" if encoder.masks_bands else "refuse"
         return open_set(path, encoder.bands, partition=partition, fill=fill)
 
     return opened
 
 
-def simulated_menu(dataset: Dataset, split: Split, cache: Path) -> dict[str, Opener]:
-    """Tasks from the truth of the simulated Earth that a dataset was built on, tested on the tiles that `split` holds
-    out. Labels are kept in `cache`.
+def stands_in(name: str, encoder: Encoder) -> bool:
+    """Whether a set of version 1 lacks bands of an encoder, and others of it can stand in for all of these."""
+    record = SETS.get(name)
+    lacking = set() if record is None else set(encoder.bands) - set(record.bands.values())
+    return record is not None and bool(lacking) and lacking <= set(record.neighbours)
+
+
+def simulated_menu(dataset: Dataset, held_out: HeldOut, cache: Path) -> dict[str, Opener]:
+    """Tasks from the truth of the simulated Earth that a dataset was built on, tested on the tiles of `held_out`.
+    Labels are kept in `cache`.
 
     Raises UsageError for a dataset of real places, DatasetError where a split is empty.
     """
-    tasks = simulated_tasks(dataset, split, cache)
-    return {name: partial(_with_bands, dataset, split, cache, name) for name in tasks}
+    tasks = simulated_tasks(dataset, held_out, cache)
+    return {name: partial(_with_bands, dataset, held_out, cache, name) for name in tasks}
 
 
-def _with_bands(dataset: Dataset, split: Split, cache: Path, name: str, encoder: Encoder) -> Task:
+def _with_bands(dataset: Dataset, held_out: HeldOut, cache: Path, name: str, encoder: Encoder) -> Task:
     known = set(MODALITIES[input_layer()].bands)
     bands = tuple(band for band in encoder.bands if band in known)
-    return simulated_tasks(dataset, split, cache, bands or None)[name]
+    return simulated_tasks(dataset, held_out, cache, bands or None)[name]
 
 
 def chosen(menu: Mapping[str, Opener], names: Sequence[str]) -> dict[str, Opener]:

@@ -8,7 +8,9 @@ from typing import Any
 
 from geomeld.core.config import from_json
 from geomeld.core.errors import CheckpointError, UsageError
+from geomeld.evaluate.held_out import HeldOut
 from geomeld.loader import Split
+from geomeld.models.choice import CHOSEN_BY, choice_of
 from geomeld.models.geomeld_fm import GeoMeldFM
 
 RUN = "run.json"
@@ -27,24 +29,47 @@ class Origin:
     """How tiles were held out; None where nothing tells."""
     objectives: tuple[str, ...] | None = None
     """Of ALL those that had a weight, in this order; None where nothing tells."""
+    chosen_by: frozenset[int] | None = frozenset()
+    """Held-out tiles by which the weights were chosen among those of other steps; None where nothing tells, though they
+    were."""
 
 
 def origin_of(checkpoint: Path) -> Origin:
     """The origin of a checkpoint's folder, or of one within it: the best model of a run lies inside the run's folder.
 
-    What is not told is None. Raises CheckpointError for a run.json that is damaged or in other words than today's.
+    What is not told is None. Raises CheckpointError for a run.json that is damaged or in other words than today's, and
+    for a chosen_by.json likewise.
     """
+    chosen_by = choice_of(checkpoint)
     for folder in (checkpoint, checkpoint.parent):
         try:
             config = json.loads((folder / RUN).read_text())["config"]
-            return Origin(from_json(Split, config["split"]), _objectives(config))
+            if chosen_by is None and (folder == checkpoint or not config.get("best_of", True)):
+                chosen_by = frozenset()  # the last weights of a run, or of one that chose none
+            return Origin(from_json(Split, config["split"]), _objectives(config), chosen_by)
         except FileNotFoundError:
             continue
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"{folder / RUN} does not say how {checkpoint} was trained ({error!r}): copy it from the run again."
             ) from None
-    return Origin()
+    return Origin(chosen_by=chosen_by or frozenset())
+
+
+def held_out_of(checkpoint: Path, given: HeldOut | None = None) -> HeldOut:
+    """What a checkpoint may be tested on: what `split_of` says, but for the tiles by which its weights were chosen and
+    those that `given` leaves out as well.
+
+    Raises UsageError as `split_of` does, and where nobody tells by which tiles the weights were chosen.
+    """
+    split, chosen_by = split_of(checkpoint, given and given.split), origin_of(checkpoint).chosen_by
+    if chosen_by is None:
+        raise UsageError(
+            f"{checkpoint} is the best model of a run that chose it by held-out tiles, and does not say which, for it "
+            f"has no {CHOSEN_BY}: a test on the same tiles is none. Evaluate the last weights of the run, "
+            f"{checkpoint.parent}."
+        )
+    return HeldOut(split, chosen_by | (given.chosen_by if given else frozenset()))
 
 
 def split_of(checkpoint: Path, given: Split | None = None) -> Split:
@@ -56,7 +81,8 @@ def split_of(checkpoint: Path, given: Split | None = None) -> Split:
     if told is None and given is None:
         raise UsageError(
             f"{checkpoint} does not say which tiles its training held out, for it has no {RUN}, and a test on tiles "
-            f"that it has seen is none. Copy {RUN} from the run's folder, or say it: --held-out 0.1 --held-out-by cell."
+            f"that it has seen is none. Copy {RUN} from the run's folder, or say it: --held-out 0.1 --held-out-by cell "
+            "--held-out-seed 0."
         )
     if told is not None and given not in (None, told):
         raise UsageError(f"{checkpoint} held out {told} of its training, not {given}; leave --held-out out.")

@@ -45,10 +45,10 @@ class Described:
 
 @dataclass(frozen=True)
 class TileSet:
-    """A dataset whose held-out tiles were evaluated, as tables name it."""
+    """The held-out tiles of a dataset that were evaluated, as tables name them."""
 
     data: str
-    """Its fingerprint."""
+    """Fingerprint of the dataset and of what is tested."""
     name: str
     """Of its folder."""
     source: str
@@ -57,10 +57,13 @@ class TileSet:
     """All that it has."""
     unread: str = ""
     """Those of them that could not be read when it was evaluated last."""
+    held_out: str = ""
+    """Which of them are tested, in words."""
 
     def __str__(self) -> str:
+        tested = f"; held out: {self.held_out}" if self.held_out else ""
         lost = f"; {self.unread} cannot be read" if self.unread else ""
-        return f"{self.name} ({self.tiles:,} tiles, source: {self.source}{lost})"
+        return f"{self.name} ({self.tiles:,} tiles, source: {self.source}{tested}{lost})"
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,8 @@ class Results:
         return self.folder / OUTCOMES / slug(task) / f"{identity}-{data}-{slug(protocol)}-{scale}-{seed}.npz"
 
     def outcomes(self) -> list[tuple[Path, Outcome]]:
-        """All that were computed, in order of their paths. Raises CorruptFile for one that is damaged."""
-        return [(path, Outcome.load(path)) for path in sorted((self.folder / OUTCOMES).glob("*/*.npz"))]
+        """All that were computed, encoder by encoder. Raises CorruptFile for one that is damaged."""
+        return [(path, Outcome.load(path)) for path in self._in_order((self.folder / OUTCOMES).glob("*/*.npz"))]
 
     def keep_card(self, task: Task) -> None:
         """Keep what pages must know of a task."""
@@ -115,9 +118,9 @@ class Results:
         return {card.data: card for card in found}
 
     def describe(self, encoders: Iterable[Described]) -> None:
-        """Keep how encoders are named, beside those that are kept already."""
-        kept = {e.identity: e for e in [*self.encoders().values(), *encoders]}
-        self._write(ENCODERS, [asdict(e) for _, e in sorted(kept.items())])
+        """Keep how encoders are named, behind those that are kept already: this is the order of all tables."""
+        kept = self.encoders() | {e.identity: e for e in encoders}
+        self._write(ENCODERS, [asdict(e) for e in kept.values()])
 
     def encoders(self) -> dict[str, Described]:
         """Encoders by identity."""
@@ -125,12 +128,12 @@ class Results:
         return {e.identity: e for e in found}
 
     def keep_tile_set(self, tiles: TileSet) -> None:
-        """Keep how a dataset is named, beside those that are kept already."""
+        """Keep how the held-out tiles of a dataset are named, beside those that are kept already."""
         kept = self.tile_sets() | {tiles.data: tiles}
         self._write(TILE_SETS, [asdict(each) for _, each in sorted(kept.items())])
 
     def tile_sets(self) -> dict[str, TileSet]:
-        """Datasets by fingerprint."""
+        """Held-out tiles of datasets by fingerprint."""
         return {each.data: each for each in self._read(TILE_SETS, TileSet)}
 
     def leave_out(self, left_out: Sequence[LeftOut]) -> None:
@@ -142,12 +145,12 @@ class Results:
         return self._read(LEFT_OUT, LeftOut)
 
     def scores(self) -> list[Score]:
-        """Scores of all parts that were computed. Raises CorruptFile for lines of another kind."""
-        return [score for path in sorted(self.folder.glob(f"*/**/*{ENDING}")) for score in read_part(path)]
+        """Scores of all parts that were computed, encoder by encoder. Raises CorruptFile for lines of another kind."""
+        return [score for path in self._in_order(self.folder.glob(f"*/**/*{ENDING}")) for score in read_part(path)]
 
     def figures(self) -> list[tuple[str, str]]:
         """Captions and figures (trusted HTML) of the tiles of datasets, as they were drawn when they were computed."""
-        found = sorted((self.folder / TILES).glob(f"*{FIGURE}"))
+        found = self._in_order((self.folder / TILES).glob(f"*{FIGURE}"))
         return [tuple(json.loads(path.read_text())) for path in found]  # type: ignore[misc]
 
     def keep_figure(self, name: str, caption: str, html: str) -> None:
@@ -155,6 +158,11 @@ class Results:
         path = self.folder / TILES / f"{slug(name)}{FIGURE}"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps([caption, html]).encode())
+
+    def _in_order(self, paths: Iterable[Path]) -> list[Path]:
+        """Files that begin with an encoder's identity, in the order in which commands named the encoders."""
+        rank = {identity: i for i, identity in enumerate(self.encoders())}
+        return sorted(paths, key=lambda path: (rank.get(path.name.split("-")[0], len(rank)), path))
 
     def _read(self, name: str, kind: type[Row]) -> list[Row]:
         path = self.folder / name

@@ -11,11 +11,13 @@ from geomeld.dataset.files import alone, remove_partials
 from geomeld.evaluate.beside import family_of
 from geomeld.evaluate.encoder import Encoder
 from geomeld.evaluate.encoders import is_checkpoint, open_encoder
+from geomeld.evaluate.geobench import SETS
+from geomeld.evaluate.held_out import HeldOut
 from geomeld.evaluate.images import Statistics
-from geomeld.evaluate.jobs import Asked, run_tasks
-from geomeld.evaluate.menu import Opener, chosen, geobench_tasks, simulated_menu
+from geomeld.evaluate.jobs import Asked, described, run_tasks
+from geomeld.evaluate.menu import Opener, chosen, geobench_tasks, simulated_menu, stands_in
 from geomeld.evaluate.on_tiles import run_on_tiles
-from geomeld.evaluate.origin import split_of
+from geomeld.evaluate.origin import held_out_of
 from geomeld.evaluate.protocols import PROTOCOLS, Protocol
 from geomeld.evaluate.report import write_report
 from geomeld.evaluate.results import LeftOut, Results
@@ -81,17 +83,21 @@ def evaluate(request: Request, out: Path) -> list[Score]:
         raise UsageError(
             "--robustness is of a checkpoint on the tiles of a dataset: name one, and give --data DATASET."
         )
+    if request.split is not None and request.dataset is None:
+        raise UsageError("--held-out is of the tiles of a dataset: give --data DATASET, or leave it out.")
     encoders = {spec: open_encoder(spec) for spec in dict.fromkeys(request.encoders)}
     results = Results(out)
-    split = None if request.dataset is None else _held_out(request)
-    menu = menu_of(request, results.cache, split)
+    held_out = None if request.dataset is None else _held_out(request)
+    menu = menu_of(request, results.cache, held_out)
     left_out: list[LeftOut] = []
     asked = Asked(encoders, menu, protocols_of(request), request.scales, request.seeds, request.device)
+    _check_used(request, asked)
     out.mkdir(parents=True, exist_ok=True)
     with alone(out):
         remove_partials(out)
+        results.describe([described(spec, encoder) for spec, encoder in encoders.items()])
         if request.dataset is not None:
-            left_out += _on_tiles(request, encoders, request.dataset, split, results)
+            left_out += _on_tiles(request, encoders, request.dataset, held_out, results)
         if menu and asked.protocols:
             left_out += run_tasks(asked, results)
         if ZERO_SHOT in request.protocols:
@@ -115,28 +121,51 @@ def _nothing(left_out: Sequence[LeftOut]) -> GeoMeldError:
     return UsageError(f"Nothing that is asked for fits together.\n  {reasons}")
 
 
-def menu_of(request: Request, cache: Path, split: Split | None) -> dict[str, Opener]:
+def menu_of(request: Request, cache: Path, held_out: HeldOut | None) -> dict[str, Opener]:
     """The tasks that are asked for. Raises UsageError for a name that is in none of the folders."""
     menu: dict[str, Opener] = {}
     if request.geobench is not None:
         menu = geobench_tasks(request.geobench, request.partition, request.neighbours, cache / "statistics")
     if request.dataset is not None and (request.tasks or request.protocols):
-        menu |= simulated_menu(request.dataset, split or Split(), cache / "truth")
+        menu |= simulated_menu(request.dataset, held_out or HeldOut(Split()), cache / "truth")
     return chosen(menu, request.tasks)
 
 
-def _held_out(request: Request) -> Split:
-    """How tiles were held out of the pretraining of the checkpoints. Raises UsageError where they differ in it, or one
-    does not tell."""
-    by_spec = {spec: split_of(Path(spec), request.split) for spec in request.encoders if is_checkpoint(spec)}
-    splits = list(dict.fromkeys(by_spec.values()))
+def _check_used(request: Request, asked: Asked) -> None:
+    """Raises UsageError for an option that would change nothing of what is asked for."""
+    protocols = asked.protocols if asked.tasks else []
+    if request.partition != "default" and not any(name in SETS for name in asked.tasks):
+        raise UsageError("--partition is of sets of GEO-Bench v1.0, and none of these is asked for; leave it out.")
+    fitting = (stands_in(name, encoder) for name in asked.tasks for encoder in asked.encoders.values())
+    if request.neighbours and not any(fitting):
+        lacking = ", ".join(name for name, record in SETS.items() if record.neighbours)
+        raise UsageError(
+            f"--neighbours is for bands that a set lacks and that others can stand in for ({lacking}), and no encoder "
+            "here has such bands on a set that is asked for; leave it out."
+        )
+    if request.scales and not any(p.statistics_used(scale) == scale for p in protocols for scale in request.scales):
+        why = "these protocols know the set's own alone" if protocols else "what is asked for knows one kind alone"
+        raise UsageError(f"--scale chooses between statistics, and {why}; leave it out.")
+    if request.seeds > 1 and not protocols:
+        raise UsageError("--seeds is of protocols that draw anything, and none of these is asked for; leave it out.")
+
+
+def _held_out(request: Request) -> HeldOut:
+    """What all of the checkpoints may be tested on: the tiles that were held out of their pretraining, but for those by
+    which the weights of any of them were chosen. Raises UsageError where they differ in what they held out, or one does
+    not tell."""
+    given = None if request.split is None else HeldOut(request.split)
+    found = {spec: held_out_of(Path(spec), given) for spec in request.encoders if is_checkpoint(spec)}
+    splits = list(dict.fromkeys(held_out.split for held_out in found.values()))
     if len(splits) > 1:
-        one, other = (next(spec for spec, s in by_spec.items() if s == split) for split in splits[:2])
+        one, other = (next(spec for spec, h in found.items() if h.split == split) for split in splits[:2])
         raise UsageError(
             f"{one} and {other} held out different tiles of their pretraining: what is a test for one was seen by the "
-            "other. Evaluate them apart, each into a folder of its own."
+            "other. Evaluate them apart."
         )
-    return splits[0] if splits else request.split or Split()
+    if not found:
+        return given or HeldOut(Split())
+    return HeldOut(splits[0], frozenset().union(*(held_out.chosen_by for held_out in found.values())))
 
 
 def protocols_of(request: Request) -> list[Protocol]:
@@ -182,7 +211,7 @@ def _lasting(protocol: Protocol, epochs: int) -> Protocol | None:
 
 
 def _on_tiles(
-    request: Request, encoders: Mapping[str, Encoder], dataset: Dataset, split: Split | None, results: Results
+    request: Request, encoders: Mapping[str, Encoder], dataset: Dataset, held_out: HeldOut | None, results: Results
 ) -> list[LeftOut]:
     """Run what is read off tiles for every checkpoint; what was left out of it, the other encoders among that."""
     others = [encoder for spec, encoder in encoders.items() if not is_checkpoint(spec)]
@@ -194,5 +223,5 @@ def _on_tiles(
     why = "retrieval and the probe of tiles are for checkpoints of this project"
     left_out = [LeftOut(e.title, dataset.path.name, "held-out tiles", "all", why) for e in others]
     for spec in filter(is_checkpoint, encoders):
-        left_out += run_on_tiles(Path(spec), dataset, results, split, request.device, robustness=request.robustness)
+        left_out += run_on_tiles(Path(spec), dataset, results, held_out, request.device, robustness=request.robustness)
     return left_out

@@ -29,7 +29,7 @@ class Score:
     checkpoint: str
     """First 12 digits of the weights' SHA-256."""
     data: str
-    """Fingerprint of the task or dataset."""
+    """Fingerprint of the task, or of a dataset and which of its tiles are tested."""
     scale: str = "pretraining"
     """Whose statistics normalised the images: "own" or "pretraining"."""
     baseline: float | None = None
@@ -40,6 +40,8 @@ class Score:
     baseline_high: float | None = None
     commit: str = ""
     """Commit of the code where it is known, else its version."""
+    held_out: str = ""
+    """Which tiles of a dataset were tested, e.g. "25 % of tiles"; empty for a task that has a test split of its own."""
 
 
 def write_scores(folder: Path, scores: Sequence[Score]) -> None:

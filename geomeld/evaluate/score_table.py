@@ -12,7 +12,9 @@ def score_lines(
     scores: Sequence[Score], encoders: Mapping[str, Described], cards: Mapping[str, Card] | None = None
 ) -> list[str]:
     """What is of all classes, seeds together, shares in percent, each beside all that it is held against; `encoders` by
-    identity and `cards` by fingerprint, as far as they are known. Partitions of a set stand apart."""
+    identity and `cards` by fingerprint, as far as they are known. Partitions of a set and held-out sides of a dataset
+    stand apart."""
+    held_out = {s.data: s.held_out for s in scores}
     names = labels_of(encoders, scores)
     held: dict[tuple[str, ...], list[Summary]] = {}
     for s in summaries(scores):
@@ -35,7 +37,7 @@ def score_lines(
     lines: list[str] = []
     for task, data in dict.fromkeys((s.task, s.data) for s in found):
         alone = all(s.data == data for s in found if s.task == task)
-        head = _head(task, data, (cards or {}).get(data), alone)
+        head = _head(task, data, (cards or {}).get(data), held_out[data], alone)
         lines += [head] if not lines else ["", head]
         lines += [
             "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
@@ -45,10 +47,11 @@ def score_lines(
     return lines
 
 
-def _head(task: str, data: str, card: Card | None, alone: bool) -> str:
-    """A task's name; where it is there on several data, with what tells them apart."""
+def _head(task: str, data: str, card: Card | None, held_out: str, alone: bool) -> str:
+    """A task's name with the part of the data that was tested; where it is there on several data, with their names."""
     partition = f", partition {card.partition}" if card is not None and card.partition != "default" else ""
-    return f"{task}{partition}" if alone else f"{task}{partition} (data {data})"
+    tested = f", held out: {held_out}" if held_out else ""
+    return f"{task}{partition}{tested}" if alone else f"{task}{partition}{tested} (data {data})"
 
 
 def _beside(summary: Summary) -> str:

@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,11 @@ from geomeld.core.modality import Categorical
 from geomeld.dataset import Dataset
 from geomeld.evaluate.class_scores import Share, class_scores
 from geomeld.evaluate.features import BATCH, FOLDER, VERSION
+from geomeld.evaluate.held_out import HeldOut
 from geomeld.evaluate.kept import Arrays, advance_kept, once
-from geomeld.evaluate.origin import Origin, origin_of, split_of, title_of, why_no_text
+from geomeld.evaluate.origin import Origin, held_out_of, origin_of, title_of, why_no_text
 from geomeld.evaluate.probe import (
     NO_CLASS,
-    ReadOut,
     commonest_class,
     dominant_class,
     linear_classes,
@@ -31,7 +31,7 @@ from geomeld.evaluate.probe import (
 )
 from geomeld.evaluate.results import code
 from geomeld.evaluate.score import Score
-from geomeld.loader import Split, read_tiles
+from geomeld.loader import read_tiles
 from geomeld.modalities import MODALITIES
 from geomeld.models.geomeld_fm import GeoMeldFM
 from geomeld.models.weights import WEIGHTS, load_model
@@ -69,12 +69,21 @@ class Sides:
     checkpoint: str
     """First 12 digits of the weights' SHA-256."""
     data: str
-    """Fingerprint of the dataset."""
+    """Fingerprint of the dataset: of its pixels, whatever is tested on which."""
     origin: Origin = field(default_factory=Origin)
     asked: tuple[Sequence[int], Sequence[int]] = ((), ())
     """Training and held-out tiles, with those that cannot be read as far as it is known where they belong."""
     skipped: dict[int, str] = field(default_factory=dict)
     """Tiles that cannot be read, or not whole, with the reason: what the dataset left out, and what was met since."""
+    held_out: str = ""
+    """What the tiles of `new` are, in words; stands beside every number."""
+    tested: str = ""
+    """Fingerprint of the dataset and of which of its tiles are learned from and tested on; identifies every number."""
+
+    @cached_property
+    def land_cover(self) -> "LandCover | None":
+        """What a probe says of the dominant land cover of held-out tiles; None where no tile has the product."""
+        return _land_cover(self)
 
     def unread(self) -> list[str]:
         """How many tiles of which side cannot be read whole, e.g. "3 of 24 held-out tiles"; empty where all can."""
@@ -106,8 +115,8 @@ class Sides:
         """A number of these tiles; `floor` is the name and value of what it is held against."""
         name, baseline = floor
         return Score(
-            task, protocol, metric, value, None, None, 0, n, self.encoder, self.checkpoint, self.data,
-            baseline=float(baseline) if name else None, baseline_name=name, commit=code(),
+            task, protocol, metric, value, None, None, 0, n, self.encoder, self.checkpoint, self.tested,
+            baseline=float(baseline) if name else None, baseline_name=name, commit=code(), held_out=self.held_out,
         )  # fmt: skip
 
 
@@ -120,36 +129,40 @@ def fingerprint_of(dataset: Dataset) -> str:
 def sides(
     checkpoint: Path,
     dataset: Dataset,
-    split: Split | None = None,
+    held_out: HeldOut | None = None,
     cache: Path | None = None,
     device: str | torch.device = "cpu",
 ) -> Sides:
-    """Features of a checkpoint on both sides of the split of its own run (`split` where that does not tell), made on
-    `device` and kept in the folder `cache` part by part, so that an interrupted pass goes on.
+    """Features of a checkpoint on the tiles that its own run was trained on and on those that it may be tested on
+    (`origin.held_out_of`), made on `device` and kept in the folder `cache` part by part, so that an interrupted pass
+    goes on.
 
-    Raises CheckpointError for a folder that is no checkpoint, UsageError where nobody tells what was held out,
-    DatasetError where there is nothing to evaluate on.
+    Raises CheckpointError for a folder that is no checkpoint, UsageError where nobody tells what was held out or chosen
+    by, DatasetError where there is nothing to evaluate on.
     """
     model, origin = load_model(checkpoint, device), origin_of(checkpoint)
-    split = split_of(checkpoint, split)
-    train, held_out = split.apply(dataset)
-    usable = {t for t in dataset.tile_ids if model.config.input.name in dataset.layers_of(t)}
-    train, held_out = [t for t in train if t in usable], [t for t in held_out if t in usable]
-    if len(held_out) < 2 or not train:
+    held_out = held_out_of(checkpoint, held_out)
+    parts, split = held_out.parts(dataset, model.config.input.name), held_out.split
+    if len(parts.test) < 2 or not parts.seen:
         bad = len(dataset.damaged)
         more = f" {bad} more cannot be read; what is wrong is told by: geomeld check {dataset.path}" if bad else ""
         raise DatasetError(
-            f"{dataset.path} has {len(held_out)} held-out and {len(train)} training tiles with "
-            f"{model.config.input.name}, of {len(dataset)}; at least 2 and 1 are needed.{more}"
+            f"{dataset.path} has {len(parts.test)} held-out tiles to be tested on and {len(parts.seen)} training tiles "
+            f"with {model.config.input.name}, of {len(dataset)}; at least 2 and 1 are needed.{parts.remedy}{more}"
         )
     weights = hashlib.sha256((checkpoint / WEIGHTS).read_bytes()).hexdigest()[:12]
     data = fingerprint_of(dataset)
+    tested = hashlib.sha256(json.dumps([data, parts.seen, parts.test]).encode()).hexdigest()[:12]
     skipped, key = dict(dataset.damaged), f"{weights} on {data}"
-    seen, new = (features(model, dataset, side, cache=cache, key=key, skipped=skipped) for side in (train, held_out))
+    seen, new = (
+        features(model, dataset, side, cache=cache, key=key, skipped=skipped) for side in (parts.seen, parts.test)
+    )
     # Where a tile lies stands inside it: by cells, nobody knows on which side one lies that cannot be read.
-    lost = {t: split.holds_out(t, 0.0, 0.0) for t in dataset.damaged if split.by == "tile"}
-    asked = ([*train, *(t for t in lost if not lost[t])], [*held_out, *(t for t in lost if lost[t])])
-    return Sides(model, dataset, seen, new, title_of(model, origin), weights, data, origin, asked, skipped)
+    known = (t for t in dataset.damaged if split.by == "tile" and t not in held_out.chosen_by)
+    lost = {t: split.holds_out(t, 0.0, 0.0) for t in known}
+    asked = ([*parts.seen, *(t for t in lost if not lost[t])], [*parts.test, *(t for t in lost if lost[t])])
+    title = title_of(model, origin)
+    return Sides(model, dataset, seen, new, title, weights, data, origin, asked, skipped, str(parts), tested)
 
 
 def features(
@@ -215,10 +228,22 @@ def _numpy(x: torch.Tensor) -> NDArray[np.float32]:
     return x.float().cpu().numpy()
 
 
-def probe_scores(tiles: Sides) -> list[Score]:
-    """Accuracy, balanced accuracy, macro F1 and recall per class of the dominant land cover by a linear probe, each
-    beside the commonest class and beside the same probe on the mean spectrum, all on the same draws of tiles; none
-    where no tile has the product."""
+@dataclass(frozen=True)
+class LandCover:
+    """The dominant land cover of held-out tiles, and what is said of it."""
+
+    classes: tuple[str, ...]
+    tile_ids: tuple[int, ...]
+    """Held-out tiles that have one."""
+    truth: NDArray[np.int64]
+    """Their classes, places in `classes`."""
+    probe: NDArray[np.int64]
+    """Given by a linear probe of the features."""
+    floors: Mapping[str, NDArray[np.int64]]
+    """Given without them: by name."""
+
+
+def _land_cover(tiles: Sides) -> LandCover | None:
     modality, dataset = MODALITIES[LABELS], tiles.dataset
     assert isinstance(modality.kind, Categorical)
     reference = next(m for m in MODALITIES.values() if m.composite and m.gsd == 10)
@@ -231,19 +256,31 @@ def probe_scores(tiles: Sides) -> list[Score]:
     (train_y, train_spectrum), (test_y, test_spectrum) = labelled(tiles.seen), labelled(tiles.new)
     a, b = train_y != NO_CLASS, test_y != NO_CLASS
     if not a.any() or not b.any():
+        return None
+    return LandCover(
+        tuple(c.name for c in modality.kind.classes),
+        tuple(np.array(tiles.new.tile_ids)[b].tolist()),
+        test_y[b],
+        linear_classes(tiles.seen.pooled[a], train_y[a])(tiles.new.pooled[b]),
+        {
+            "commonest class": commonest_class(train_y[a])(test_y[b]),
+            "mean spectrum": linear_classes(train_spectrum[a], train_y[a])(test_spectrum[b]),
+        },
+    )
+
+
+def probe_scores(tiles: Sides) -> list[Score]:
+    """Accuracy, balanced accuracy, macro F1 and recall per class of the dominant land cover by a linear probe, each
+    beside the commonest class and beside the same probe on the mean spectrum, all on the same draws of tiles; none
+    where no tile has the product."""
+    cover = tiles.land_cover
+    if cover is None:
         return []
-    names, truth = [c.name for c in modality.kind.classes], test_y[b]
-
-    def scored(read: ReadOut, seen: NDArray) -> dict[str, Share]:
-        return class_scores(read(seen[b]), truth, names, tiles.data)
-
-    probe = scored(linear_classes(tiles.seen.pooled[a], train_y[a]), tiles.new.pooled)
-    floors = {
-        "commonest class": scored(commonest_class(train_y[a]), test_y),
-        "mean spectrum": scored(linear_classes(train_spectrum[a], train_y[a]), test_spectrum),
-    }
+    probe, *floors = (
+        class_scores(given, cover.truth, cover.classes, tiles.data) for given in (cover.probe, *cover.floors.values())
+    )
     return [
-        tiles.share("dominant land cover", "linear probe", metric, share, len(truth), name, floor[metric])
+        tiles.share("dominant land cover", "linear probe", metric, share, len(cover.truth), name, floor[metric])
         for metric, share in probe.items()
-        for name, floor in floors.items()
+        for name, floor in zip(cover.floors, floors, strict=True)
     ]

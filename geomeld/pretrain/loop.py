@@ -17,6 +17,7 @@ from geomeld.core.errors import CheckpointError
 from geomeld.dataset import Dataset
 from geomeld.dataset.files import atomic
 from geomeld.loader import Loader
+from geomeld.models.choice import note_choice
 from geomeld.models.weights import save_checkpoint
 from geomeld.pretrain.claim import RUN, claim
 from geomeld.pretrain.config import PretrainConfig
@@ -213,6 +214,9 @@ class _Run:
         if not losses:
             return
         row["held_out"] = losses["loss"]
+        with self.ranks.together():
+            if self.ranks.first:
+                note_choice(self.out / BEST, tile_ids)  # before there are weights that an evaluation could read
         if self.state.best is None or losses["loss"] < self.state.best:
             self.state.best = losses["loss"]
             with self.ranks.together():

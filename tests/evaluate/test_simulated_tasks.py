@@ -8,11 +8,11 @@ import pytest
 
 from geomeld.core.errors import DatasetError, UsageError
 from geomeld.dataset import BandStatistics, Dataset
+from geomeld.evaluate.held_out import APART, HeldOut
 from geomeld.evaluate.task import TaskKind
 from geomeld.evaluate.tasks import labels as labels_module
 from geomeld.evaluate.tasks import places_of, simulated_tasks
 from geomeld.evaluate.tasks.labels import labels_of
-from geomeld.evaluate.tasks.places import APART
 from geomeld.loader import Split
 from geomeld.modalities import MODALITIES
 from geomeld.sources.simulated import surface
@@ -22,6 +22,7 @@ from geomeld.testing.datasets import farmed_dataset, tiny_dataset
 
 EARTH = 7
 SPLIT = Split(held_out=0.3, by="tile")
+HELD_OUT = HeldOut(SPLIT)
 FEW = {"train": 3, "valid": 1, "test": 2}
 
 
@@ -36,7 +37,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_labels_are_the_truth_by_plain_loops(dataset: Dataset, cache: Path) -> None:
-    tasks = simulated_tasks(dataset, SPLIT, cache, fewest=FEW)
+    tasks = simulated_tasks(dataset, HELD_OUT, cache, fewest=FEW)
     assert list(tasks) == ["simulated land cover", "simulated climate", "simulated crops", "simulated boundaries"]
     name = tasks["simulated boundaries"].names["test"][0]
     land = truth(EARTH, dataset.read(int(name), []).grid)
@@ -86,18 +87,18 @@ def _place_of_fields() -> tuple[int, int, int]:
 
 
 def test_parts_share_no_tile_and_no_ground(tmp_path: Path, dataset: Dataset, cache: Path) -> None:
-    places = places_of(dataset, SPLIT)
+    places = places_of(dataset, HELD_OUT)
     parts = [set(places.train), set(places.valid), set(places.test)]
     assert sum(map(len, parts)) == len(set.union(*parts)) == len(dataset) - len(places.left_out)
     seen, held_out = (set(side) for side in SPLIT.apply(dataset))
     assert parts[2] <= held_out
     assert parts[0] | parts[1] <= seen
-    for task in simulated_tasks(dataset, SPLIT, cache, fewest=FEW).values():
+    for task in simulated_tasks(dataset, HELD_OUT, cache, fewest=FEW).values():
         for split, part in zip(("train", "valid", "test"), parts, strict=True):
             assert {int(n) for n in task.names[split]} <= part
 
     crowded = farmed_dataset(tmp_path / "crowded", 12, earth=EARTH, beside=400.0)  # every place twice, 400 m apart
-    crowded_places = places_of(crowded, Split(0.5, "tile"))
+    crowded_places = places_of(crowded, HeldOut(Split(0.5, "tile")))
     assert crowded_places.left_out
     for one in crowded_places.test:
         for other in (*crowded_places.train, *crowded_places.valid):
@@ -133,7 +134,7 @@ def test_labels_are_made_once_and_only_for_their_earth(
 
 
 def test_images_come_in_the_bands_asked_for_with_gaps_at_the_mean(dataset: Dataset, cache: Path) -> None:
-    task = simulated_tasks(dataset, SPLIT, cache, bands=("B8", "B2"), fewest=FEW)["simulated climate"]
+    task = simulated_tasks(dataset, HELD_OUT, cache, bands=("B8", "B2"), fewest=FEW)["simulated climate"]
     sample = task.sample(task.names["test"][0])
     stored = dataset.read(int(sample.name), ["sentinel2"]).layers["sentinel2"]
     for i, band in enumerate(("B8", "B2")):
@@ -156,8 +157,8 @@ def test_images_come_in_the_bands_asked_for_with_gaps_at_the_mean(dataset: Datas
 
 
 def test_rare_classes_are_left_out_and_said(dataset: Dataset, cache: Path) -> None:
-    whole = simulated_tasks(dataset, SPLIT, cache, fewest={"train": 0, "valid": 0, "test": 0})
-    few = simulated_tasks(dataset, SPLIT, cache, fewest=FEW)
+    whole = simulated_tasks(dataset, HELD_OUT, cache, fewest={"train": 0, "valid": 0, "test": 0})
+    few = simulated_tasks(dataset, HELD_OUT, cache, fewest=FEW)
     cover = few["simulated land cover"]
     assert cover.kind is TaskKind.MULTILABEL
     assert set(cover.dropped) | set(cover.class_names) == set(whole["simulated land cover"].class_names)
@@ -173,8 +174,8 @@ def test_rare_classes_are_left_out_and_said(dataset: Dataset, cache: Path) -> No
 
 def test_only_the_simulated_earth_is_known(tmp_path: Path, dataset: Dataset, cache: Path) -> None:
     with pytest.raises(UsageError, match="simulated Earth"):
-        simulated_tasks(tiny_dataset(tmp_path / "real"), SPLIT, tmp_path / "labels")
+        simulated_tasks(tiny_dataset(tmp_path / "real"), HELD_OUT, tmp_path / "labels")
     with pytest.raises(UsageError, match="B99"):
-        simulated_tasks(dataset, SPLIT, cache, bands=("B2", "B99"))
+        simulated_tasks(dataset, HELD_OUT, cache, bands=("B2", "B99"))
     with pytest.raises(DatasetError, match="held out"):
-        simulated_tasks(dataset, replace(SPLIT, held_out=0.0), cache)
+        simulated_tasks(dataset, HeldOut(replace(SPLIT, held_out=0.0)), cache)

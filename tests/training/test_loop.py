@@ -21,6 +21,7 @@ from geomeld.core.errors import CheckpointError, ConfigError, DatasetError, Trai
 from geomeld.dataset import open_dataset, update_metadata, write_dataset
 from geomeld.loader import Augment, Loader, Split, read_tiles
 from geomeld.modalities import MODALITIES
+from geomeld.models.choice import choice_of
 from geomeld.models.encoder import SIZES
 from geomeld.models.spec import LayerSpec
 from geomeld.models.text import TextConfig
@@ -86,6 +87,20 @@ def test_a_run_leaves_a_checkpoint_that_loads(trained: Path) -> None:
         assert examples["esa_worldcover/predicted"].shape[1:] == (1, 128, 128)
         assert set(np.unique(examples["esa_worldcover/predicted"])) <= set(MODALITIES["esa_worldcover"].kind.codes)
         assert 0.6 < examples["hidden"].mean() < 0.75
+
+
+def test_the_best_model_says_by_which_tiles_it_was_chosen_those_of_before_a_resume_too(
+    data: Path, trained: Path, tmp_path: Path
+) -> None:
+    held_out = CONFIG.split.apply(open_dataset(data))[1]
+    assert len(held_out) > 2
+    assert choice_of(trained / loop.BEST) == set(held_out[:2])
+    assert choice_of(trained) is None
+    again = shutil.copytree(trained, tmp_path / "again")
+    for state in sorted((again / loop.STATES).iterdir())[-1:]:
+        state.unlink()
+    loop.pretrain(replace(CONFIG, best_of=1), open_dataset(data), again)
+    assert choice_of(again / loop.BEST) == set(held_out[:2])
 
 
 def test_an_interrupted_run_ends_with_the_same_losses_and_weights(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from geomeld.core.errors import UsageError
 from geomeld.dataset import BandStatistics, Dataset
+from geomeld.evaluate.held_out import HeldOut
 from geomeld.evaluate.scale import Scale
 from geomeld.evaluate.task import SPLITS, Sample, TaskKind
 from geomeld.evaluate.tasks.labels import VERSION, labels_of
@@ -18,7 +19,6 @@ from geomeld.evaluate.tasks.places import Places, input_layer, places_of
 from geomeld.evaluate.tasks.questions import QUESTIONS, Question
 from geomeld.evaluate.tiles import fingerprint_of
 from geomeld.evaluate.truth import earth_of
-from geomeld.loader import Split
 from geomeld.modalities import MODALITIES
 
 FEWEST: Mapping[str, int] = {"train": 20, "valid": 4, "test": 5}
@@ -41,8 +41,8 @@ class SimulatedTask:
     """Of every sample, in these classes."""
     dropped: tuple[str, ...]
     """Classes that are too rare."""
-    split: Split
-    """By which the tiles of test were held out."""
+    held_out: str
+    """What the tiles of test are, in words."""
 
     @property
     def name(self) -> str:
@@ -70,7 +70,7 @@ class SimulatedTask:
         rare = f"too rare to ask about: {', '.join(self.dropped)}"
         return (
             f"labels are the latent truth of a simulated Earth: {self.question.about}",
-            f"tested on the tiles that are held out ({self.split}); a pretraining that held out the same has "
+            f"tested on the tiles that are held out ({self.held_out}); a pretraining that held out the same has "
             "seen those of train and valid, without labels",
             *((rare,) if self.dropped else ()),
         )
@@ -149,14 +149,14 @@ class SimulatedTask:
 
 def simulated_tasks(
     dataset: Dataset,
-    split: Split,
+    held_out: HeldOut,
     cache: Path,
     bands: Sequence[str] | None = None,
     *,
     workers: int = 1,
     fewest: Mapping[str, int] | None = None,
 ) -> dict[str, SimulatedTask]:
-    """The tasks of a dataset built on the simulated Earth, by name, for encoders pretrained on what `split` leaves.
+    """The tasks of a dataset built on the simulated Earth, by name, for encoders kept from `held_out`.
 
     `cache`: folder of the labels, which take about 40 ms a tile the first time. `bands`: in the order that an encoder
     wants them; None takes all. A task of which fewer than two classes are common enough (`fewest` tiles in every
@@ -172,10 +172,10 @@ def simulated_tasks(
         raise UsageError(
             f"{MODALITIES[input_layer()].title} has no band {', '.join(strangers)}; it has {', '.join(known)}."
         )
-    places = places_of(dataset, split)
+    places = places_of(dataset, held_out)
     answers = labels_of(dataset, dataset.tile_ids, earth, cache, workers)
     made = (
-        _task(dataset, question, places, answers[name], chosen, fewest or FEWEST, split)
+        _task(dataset, question, places, answers[name], chosen, fewest or FEWEST)
         for name, question in QUESTIONS.items()
     )
     return {task.name: task for task in made if task is not None}
@@ -188,7 +188,6 @@ def _task(
     answers: Mapping[int, NDArray[np.uint8]],
     bands: tuple[str, ...],
     fewest: Mapping[str, int],
-    split: Split,
 ) -> SimulatedTask | None:
     sides = {split: [t for t in getattr(places, split) if t in answers] for split in SPLITS}
     counts = {split: _tiles_per_class(question, [answers[t] for t in side]) for split, side in sides.items()}
@@ -204,7 +203,7 @@ def _task(
         tuple(name for name, kept in zip(question.class_names, common, strict=True) if kept),
         {str(t): label for t, label in labels.items() if label is not None},
         tuple(name for name, kept in zip(question.class_names, common, strict=True) if not kept),
-        split,
+        places.held_out,
     )
 
 
