@@ -1,6 +1,6 @@
 """The page of an evaluation: our numbers beside printed ones, then task by task what lies behind them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from geomeld.figures.page import Page, definitions, escape, image
+from geomeld.figures.page import Page, definitions, escape, grid, image
 from geomeld.figures.pictures import RGB
 from geomeld.figures.predictions import Curve, class_bars, class_maps, confusion_matrices, learning_curves
 
@@ -139,10 +139,15 @@ def _task(page: Page, task: TaskView) -> None:
         page.figure(class_maps(task.pictures, task.maps, task.classes), "Test images, drawn by lot.")
     if task.examples:
         page.add("<h3>Predictions</h3>")
-        page.cards(_card(example) for example in task.examples)
+        page.add(example_cards(task.examples))
     if task.curves:
         page.add("<h3>Learning curves</h3>")
         page.figure(learning_curves(task.curves, task.curve_metric), task.curve_caption)
+
+
+def example_cards(examples: Iterable[Example]) -> str:
+    """Test images with truth and answers as HTML."""
+    return grid(map(_card, examples))
 
 
 def _card(example: Example) -> str:

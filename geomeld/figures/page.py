@@ -48,7 +48,7 @@ class Page:
 
     def cards(self, cards: Iterable[str]) -> None:
         """Append a grid of cards of trusted HTML."""
-        self.add('<div class="cards">' + "".join(f'<div class="card">{c}</div>' for c in cards) + "</div>")
+        self.add(grid(cards))
 
     def html(self) -> str:
         """The whole page."""
@@ -69,6 +69,11 @@ class Page:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, self.html().encode())
         return path
+
+
+def grid(cards: Iterable[str]) -> str:
+    """Cards of trusted HTML as HTML."""
+    return '<div class="cards">' + "".join(f'<div class="card">{card}</div>' for card in cards) + "</div>"
 
 
 def escape(text: object) -> str:

@@ -18,19 +18,24 @@ NAMED = 45
 
 def class_bars(by_encoder: Mapping[str, Mapping[str, float]], metric: str) -> Figure:
     """A dot per encoder and class, in the order of the classes; 0..1. A class that an encoder has no figure of has no
-    dot."""
+    dot. Encoders stand below one another in the row of their class, so that none hides another."""
     classes = list(dict.fromkeys(name for values in by_encoder.values() for name in values))
-    figure = Figure(figsize=(8, 1.0 + 0.22 * len(classes)), dpi=110, layout="constrained")
+    apart = 0.7 / max(len(by_encoder), 1)
+    row_height = max(0.22, 0.09 * len(by_encoder))
+    figure = Figure(figsize=(8, 1.0 + row_height * len(classes)), dpi=110, layout="constrained")
     axis = figure.subplots()
-    for colour, (encoder, values) in zip(_colours(len(by_encoder)), by_encoder.items(), strict=True):
-        there = [(values[name], row) for row, name in enumerate(classes) if name in values]
-        axis.plot(*zip(*there, strict=True), "o", color=colour, label=encoder, markersize=5, alpha=0.85)
+    for k, (colour, (encoder, values)) in enumerate(zip(_colours(len(by_encoder)), by_encoder.items(), strict=True)):
+        lower = apart * (k - (len(by_encoder) - 1) / 2)
+        there = [(values[name], row + lower) for row, name in enumerate(classes) if name in values]
+        axis.plot(*zip(*there, strict=True), "o", color=colour, label=encoder, markersize=4)
     axis.set_yticks(range(len(classes)), [_short(name, 46) for name in classes], fontsize=7)
     axis.set_ylim(len(classes) - 0.5, -0.5)
     axis.set_xlim(-0.02, 1.02)
     axis.set_xlabel(metric, fontsize=8)
     axis.tick_params(axis="x", labelsize=7)
-    axis.grid(color="#dddddd", linewidth=0.5)
+    axis.grid(axis="x", color="#dddddd", linewidth=0.5)
+    for row in range(1, len(classes)):
+        axis.axhline(row - 0.5, color="#dddddd", linewidth=0.5)
     axis.set_axisbelow(True)
     axis.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
     return figure
