@@ -14,10 +14,14 @@ from geomeld.evaluate.scale import Scale
 SPLITS = ("train", "valid", "test")
 SIMULATED_MARK = "simulated.json"
 """File beside a set, or the end of its name, that says: written from the simulated Earth in the form of the set."""
-SIMULATED = (
-    "images and labels are of the simulated Earth, in the form of the set: what is said below is of the real one"
-)
-"""What such a set says before its other traps."""
+SIMULATED = "images and labels are of the simulated Earth, in the form of the set"
+"""What such a set says first."""
+
+
+def simulated_traps(traps: Sequence[str]) -> tuple[str, ...]:
+    """What one should know of a set that was written from the simulated Earth in the form of a real one, of which
+    `traps` are known."""
+    return (SIMULATED, *(f"of the real set: {trap}" for trap in traps))
 
 
 class TaskKind(Enum):

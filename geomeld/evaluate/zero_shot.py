@@ -78,7 +78,6 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
 }
 """What a class is called in captions, by its name in its product."""
 
-CLIMATE_ZONES = tuple(PHRASES)[-17:]
 OTHERWISE = {  # So2Sat's own spellings, in letters
     "compactmiddlerise": "Compact mid-rise",
     "openmiddlerise": "Open mid-rise",
@@ -125,10 +124,9 @@ def zero_shot(model: GeoMeldFM, task: Task, title: str, identity: str, batch_siz
     if task.kind is not TaskKind.MULTICLASS:
         raise UsageError(f"{task.name} asks for {task.kind.value}; zero-shot tells one class per image.")
     task.pretraining_scale(*_statistics(model, task.bands))  # raises for images in no known unit
-    names = task.class_names or (CLIMATE_ZONES if task.classes == len(CLIMATE_ZONES) else ())
-    if len(names) != task.classes:
+    if len(task.class_names) != task.classes:
         raise UsageError(f"{task.name} does not say what its {task.classes} classes are called.")
-    vectors = class_vectors(model, phrases_of(names))
+    vectors = class_vectors(model, phrases_of(task.class_names))
     scores, truth = [], []
     for images, labels in _test_images(task, batch_size, model.config.patch):
         embedded = model.encode_image(images, task.bands).float().cpu().numpy()

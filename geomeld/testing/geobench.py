@@ -7,7 +7,7 @@ import io
 import json
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import whichmodule  # type: ignore[attr-defined]
 from typing import Any
@@ -40,6 +40,8 @@ CLEAR = 0.98
 """Share of an image without cloud from which it is clear."""
 PRESENT = 0.05
 """Share of an image from which a class is one of its labels."""
+LAND_COVER: Any = MODALITIES["esa_worldcover"].kind
+NO_DATA = "no data"
 COLOURS = {"02": "blue", "03": "green", "04": "red", "08": "NIR"}
 
 
@@ -201,11 +203,16 @@ STATISTICS |= {"percentile_99_9": 99.9}
 
 
 def write_set(
-    root: Path, name: str, images: Mapping[str, Sequence[tuple[Mapping[str, NDArray], Any]]], place: Place | None = None
+    root: Path,
+    name: str,
+    images: Mapping[str, Sequence[tuple[Mapping[str, NDArray], Any]]],
+    place: Place | None = None,
+    record: BenchmarkSet | None = None,
 ) -> Path:
     """A whole set below the benchmark's folder `root`: samples `id_0`, `id_1`, ... of (bands by names on disk, label)
-    for train, valid and test, with partitions, statistics and label files. Returns its folder."""
-    record, place = SETS[name], place or Place((10.0, 0.0, 500000.0, 0.0, -10.0, 0.0), 'LOCAL_CS["nowhere"]')
+    for train, valid and test, with partitions, statistics and label files. `record`: where it is not the published
+    one. Returns its folder."""
+    record, place = record or SETS[name], place or Place((10.0, 0.0, 500000.0, 0.0, -10.0, 0.0), 'LOCAL_CS["nowhere"]')
     folder = root / record.folder / name
     folder.mkdir(parents=True)
     date = dt.date(2019, 11, 5) if name == "m-cashew-plant" else None
@@ -240,15 +247,22 @@ def write_set(
 
 def simulated_set(root: Path, name: str, counts: tuple[int, int, int] = (4, 2, 2), seed: int = 0) -> Path:
     """A set in the form of a benchmark set with the simulated Earth's pixels: Sentinel-2 as it was seen, labels
-    from the WorldCover of the place. A pure function of its arguments; only for sets of Sentinel-2 at 10 m."""
-    record, places = SETS[name], stratified_places(seed, sum(counts))
+    from the WorldCover of the place, by its classes and their names. A pure function of its arguments; only for sets
+    of Sentinel-2 at 10 m."""
+    record, places = _of_land_cover(SETS[name]), stratified_places(seed, sum(counts))
     made = [_simulated(record, seed, lon, lat) for lon, lat, _ in places]
     train, valid, _ = counts
-    folder = write_set(
-        root, name, {"train": made[:train], "valid": made[train : train + valid], "test": made[train + valid :]}
-    )
-    _dump(folder / SIMULATED_MARK, {"earth": seed})
+    parts = {"train": made[:train], "valid": made[train : train + valid], "test": made[train + valid :]}
+    folder = write_set(root, name, parts, record=record)
+    _dump(folder / SIMULATED_MARK, {"earth": seed, "classes": record.class_names})
     return folder
+
+
+def _of_land_cover(record: BenchmarkSet) -> BenchmarkSet:
+    """The same with the classes of WorldCover, behind one of missing data where its pixels have that."""
+    names = tuple(c.name for c in LAND_COVER.classes)
+    names = names if record.unlabelled is None else (NO_DATA, *names)
+    return replace(record, classes=len(names), class_names=names)
 
 
 def simulated_pixels(seed: int, lon: float, lat: float, size: int) -> tuple[dict[str, NDArray], NDArray[np.int64]]:
@@ -268,9 +282,8 @@ def simulated_pixels(seed: int, lon: float, lat: float, size: int) -> tuple[dict
     for scene in sorted(seen("sentinel2"), key=lambda scene: scene.cloud_cover or 0)[:LOOKS]:
         if share < CLEAR and (clear := source.clear_share(scene, grid) or 0.0) > share:
             best, share = scene, clear
-    codes = [c.code for c in MODALITIES["esa_worldcover"].kind.classes]  # type: ignore[union-attr]
     optical = dict(zip(MODALITIES["sentinel2"].bands, layer("sentinel2", [best] if best else []), strict=True))
-    return optical, np.searchsorted(codes, layer("esa_worldcover", seen("esa_worldcover")[:1])[0])
+    return optical, np.searchsorted(LAND_COVER.codes, layer("esa_worldcover", seen("esa_worldcover")[:1])[0])
 
 
 def _simulated(record: BenchmarkSet, seed: int, lon: float, lat: float) -> tuple[dict[str, NDArray], Any]:
@@ -279,12 +292,11 @@ def _simulated(record: BenchmarkSet, seed: int, lon: float, lat: float) -> tuple
     for key, band in record.bands.items():
         plane = optical.get(band, np.zeros_like(index, float))
         bands[key] = (plane / 1e4).astype(np.float32) if record.unit == 1e4 else plane.astype(np.int16)
-    present = np.zeros(record.classes, np.int64)
     if record.kind is TaskKind.SEGMENTATION:
-        return bands, (1 + index % (record.classes - 1)).astype(np.int16)
-    common = np.bincount(index.ravel()) >= PRESENT * index.size
-    present[np.flatnonzero(common) % record.classes] = 1
-    return bands, present if record.kind is TaskKind.MULTILABEL else int(np.bincount(index.ravel()).argmax())
+        return bands, (index + record.class_names.index(LAND_COVER.classes[0].name)).astype(np.int16)
+    counts = np.bincount(index.ravel(), minlength=record.classes)
+    common = (counts >= PRESENT * index.size).astype(np.int64)
+    return bands, common if record.kind is TaskKind.MULTILABEL else int(counts.argmax())
 
 
 def _statistics(values: NDArray) -> dict[str, float]:

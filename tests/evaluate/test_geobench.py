@@ -20,7 +20,9 @@ from geomeld.core.retry import Retry
 from geomeld.evaluate.card import card_of
 from geomeld.evaluate.geobench import SETS, Hub, TaskKind, fetch, open_set
 from geomeld.evaluate.task import SIMULATED
-from geomeld.testing.geobench import Place, simulated_set, task_specs, write_sample, write_set
+from geomeld.modalities import MODALITIES
+from geomeld.sources.simulated.truth import stratified_places
+from geomeld.testing.geobench import Place, simulated_pixels, simulated_set, task_specs, write_sample, write_set
 from geomeld.testing.hub import serve_hub
 
 UTM35 = (
@@ -263,6 +265,25 @@ def test_a_set_is_fetched_resumed_and_checked(so2sat, tmp_path, capsys):
         assert fetch("m-so2sat", out, once).is_dir()
         with pytest.raises(UsageError, match="no set 'm-none'"):
             fetch("m-none", out, once)
+
+
+def test_labels_of_simulated_sets_are_what_their_class_is_called(tmp_path):
+    """Trees where WorldCover has trees, whatever the classes of the set whose form it is."""
+    cover = [c.name for c in MODALITIES["esa_worldcover"].kind.classes]
+    for name, names in (("m-so2sat", cover), ("m-bigearthnet", cover), ("m-cashew-plant", ["no data", *cover])):
+        opened = open_set(simulated_set(tmp_path, name, (1, 1, 1)))
+        assert (opened.class_names, opened.classes) == (tuple(names), len(names))
+        (lon, lat, _), *_ = stratified_places(0, 3)
+        _, true = simulated_pixels(0, lon, lat, opened.size)
+        label = opened.sample(opened.names["train"][0]).label
+        if opened.kind is TaskKind.SEGMENTATION:
+            assert (label == 1 + true).all()
+        elif opened.kind is TaskKind.MULTILABEL:
+            assert set(np.flatnonzero(label)) == {c for c in range(11) if (true == c).mean() >= 0.05}
+        else:
+            assert label == np.bincount(true.ravel()).argmax()
+    real = open_set(write_set(tmp_path / "real", "m-so2sat", images("m-so2sat"), PLACE))
+    assert (real.classes, real.class_names[10]) == (17, "Dense trees")
 
 
 @pytest.mark.parametrize("name", FOUR)

@@ -8,10 +8,11 @@ import torch
 
 from geomeld.core.errors import UsageError
 from geomeld.core.modality import Categorical
+from geomeld.evaluate.geobench import SETS
 from geomeld.evaluate.metrics import scores_of
 from geomeld.evaluate.scale import Scale
 from geomeld.evaluate.task import Sample, TaskKind
-from geomeld.evaluate.zero_shot import CLIMATE_ZONES, TEMPLATES, class_vectors, phrases_of, zero_shot
+from geomeld.evaluate.zero_shot import TEMPLATES, class_vectors, phrases_of, zero_shot
 from geomeld.modalities import MODALITIES
 
 WORDS = ("forest", "water", "sand")
@@ -59,7 +60,8 @@ def test_every_class_of_every_product_and_all_climate_zones_are_described() -> N
     assert kinds
     for kind in kinds:
         assert all(phrases_of([c.name for c in kind.classes]))
-    assert len(CLIMATE_ZONES) == 17
+    zones = SETS["m-so2sat"].class_names
+    assert len(set(phrases_of(zones))) == len(zones) == SETS["m-so2sat"].classes
     assert phrases_of(["Bush, scrub", "bush scrub", "Compact middle rise"])[2] == phrases_of(["Compact mid-rise"])[0]
     with pytest.raises(UsageError, match="'Lava'"):
         phrases_of(["Water", "Lava"])

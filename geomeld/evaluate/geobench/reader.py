@@ -20,7 +20,7 @@ from geomeld.evaluate.geobench.records import AGAIN, attributes, label_of, task_
 from geomeld.evaluate.geobench.sets import SETS, BenchmarkSet
 from geomeld.evaluate.geobench.statistics import own_scale, pretraining_scale
 from geomeld.evaluate.scale import Scale
-from geomeld.evaluate.task import SIMULATED, SIMULATED_MARK, SPLITS, Sample, TaskKind, refuse_gaps
+from geomeld.evaluate.task import SIMULATED, SIMULATED_MARK, SPLITS, Sample, TaskKind, refuse_gaps, simulated_traps
 from geomeld.modalities import SENTINEL2_BANDS
 
 DATED = re.compile(r"(.*)_\d{4}-\d{2}-\d{2}")
@@ -74,6 +74,7 @@ class GeoBench:
         said = [json.dumps([self.record.name, self.partition, self.names]).encode()]
         stand_ins = {band: other for band, other in self.origin.items() if band != other}
         said += [json.dumps(stand_ins, sort_keys=True).encode()] if stand_ins else []
+        said += [json.dumps(self.class_names).encode()] if SIMULATED in self.traps else []
         files = ("band_stats.json", "label_map.json", "label_stats.json")
         said += [(self.path / f).read_bytes() for f in files if (self.path / f).exists()]
         return sha256(b"\0".join(said)).hexdigest()[:12]
@@ -191,7 +192,7 @@ def open_set(
     Raises UsageError for a folder, band or partition that is not there, DatasetError for a set that is not whole.
     """
     path = Path(path)
-    record = _record(path)
+    record = _as_written(path, _record(path))
     specs = task_specs(_there(path / "task_specs.pkl"))
     strangers = sorted(set(specs["bands"]) ^ set(record.bands)) if set(specs["bands"]) - set(record.bands) else []
     if specs["classes"] != record.classes or strangers:
@@ -201,8 +202,6 @@ def open_set(
         )
     chosen = _default_bands(record) if bands is None else tuple(bands)
     class_names = record.class_names or specs["class_names"]
-    if (path / SIMULATED_MARK).exists():
-        record = replace(record, splits=None, traps=(SIMULATED, *record.traps))
     partition = _short(partition)
     return GeoBench(
         path, record, chosen, _origin(record, chosen, fill), partition, _split_names(path, partition), class_names
@@ -236,6 +235,15 @@ def _record(path: Path) -> BenchmarkSet:
     if nested.is_dir() and not (path / "task_specs.pkl").exists():
         raise UsageError(f"{path} holds another folder of its name; name {nested}.")
     return record
+
+
+def _as_written(path: Path, record: BenchmarkSet) -> BenchmarkSet:
+    """The record of a set; of a simulated one with the classes that it was written with."""
+    if not (path / SIMULATED_MARK).exists():
+        return record
+    names = tuple(str(name) for name in _json(path / SIMULATED_MARK).get("classes", ()))
+    classes, traps = len(names) or record.classes, simulated_traps(record.traps)
+    return replace(record, classes=classes, class_names=names, splits=None, traps=traps)
 
 
 def _default_bands(record: BenchmarkSet) -> tuple[str, ...]:

@@ -93,6 +93,26 @@ class BenchmarkSet:
         return f"{'segmentation' if self.kind is TaskKind.SEGMENTATION else 'classification'}_v{VERSION}"
 
 
+CLIMATE_ZONES = (
+    "Compact high-rise",
+    "Compact mid-rise",
+    "Compact low-rise",
+    "Open high-rise",
+    "Open mid-rise",
+    "Open low-rise",
+    "Lightweight low-rise",
+    "Large low-rise",
+    "Sparsely built",
+    "Heavy industry",
+    "Dense trees",
+    "Scattered trees",
+    "Bush, scrub",
+    "Low plants",
+    "Bare rock or paved",
+    "Bare soil or sand",
+    "Water bodies",
+)
+"""Local climate zones 1 to 10 and A to G, in the order of So2Sat's labels."""
 CASHEW_CLASSES = (
     "no data",
     "well-managed plantation",
@@ -148,6 +168,7 @@ SETS: dict[str, BenchmarkSet] = {
             unit=1e4,
             splits=(19992, 986, 986),
             neighbours={"B1": "B2", "B9": "B8A"},
+            class_names=CLIMATE_ZONES,
             traps=(
                 "values are reflectance (0..2.8); some codes divide its statistics by 10000 once too often",
                 "has no B1 and no B9; MMEarth puts B2 and B8A in their place",

@@ -20,7 +20,7 @@ from geomeld.evaluate.geobench_v2.sets import SETS_V2, TortillaSet
 from geomeld.evaluate.geobench_v2.tortilla import AGAIN, Entry, entries, parts
 from geomeld.evaluate.kept import Arrays, once
 from geomeld.evaluate.scale import Scale
-from geomeld.evaluate.task import SIMULATED, SIMULATED_MARK, SPLITS, Sample, TaskKind, refuse_gaps
+from geomeld.evaluate.task import SIMULATED_MARK, SPLITS, Sample, TaskKind, refuse_gaps, simulated_traps
 
 SPLIT = "tortilla:data_split"
 SPELT = {"train": "train", "validation": "valid", "val": "valid", "valid": "valid", "test": "test"}
@@ -191,7 +191,7 @@ def open_set_v2(
     found, names = _samples(files)
     record = _settled(SETS_V2[_set_of(files[0])], found[names["train"][0]])
     if files[0].with_suffix(f".{SIMULATED_MARK}").exists():
-        record = replace(record, splits=None, traps=(SIMULATED, *record.traps))
+        record = replace(record, splits=None, traps=simulated_traps(record.traps))
     chosen = record.bands if bands is None else tuple(bands)
     lacking = [band for band in chosen if band not in record.bands]
     if (lacking and fill == "refuse") or len(lacking) == len(chosen):
