@@ -14,12 +14,15 @@ BLOCK = 100
 """Draws at a time; holds the memory of the weights."""
 WITHIN = (2.5, 97.5)
 """Percentiles that bound an interval."""
+ALIKE = 1e-9
+"""Draws that differ by less agree."""
 
 
 def intervals(
     task: Task, outcome: Outcome, metrics: Sequence[str] | None = None, seed: int = 0, draws: int = 1000
 ) -> dict[str, tuple[float, float]]:
-    """Bounds of the 95 % percentile interval of each of `metrics` (without it, of all) over test images.
+    """Bounds of the 95 % percentile interval of each of `metrics` (without it, of all) over test images; of those that
+    have one (see `bounds`).
 
     A draw in which a class does not occur says nothing about that class. Raises what `metrics.scores_of` raises.
     """
@@ -29,9 +32,9 @@ def intervals(
 
 def bounds(drawn: NDArray[np.float64]) -> tuple[float, float] | None:
     """Bounds of the 95 % percentile interval of a metric (draws,), of the draws in which it is defined; None where it
-    is in none."""
+    is in none, or they all agree: of three images that are all right every draw is, and nobody knows of the fourth."""
     defined = drawn[np.isfinite(drawn)]
-    if not len(defined):
+    if not len(defined) or np.ptp(defined) < ALIKE:
         return None
     low, high = np.percentile(defined, WITHIN)
     return float(low), float(high)

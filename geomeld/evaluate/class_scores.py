@@ -21,7 +21,7 @@ class Share:
 
     value: float
     low: float | None = None
-    """Bounds of its 95 % interval; None for one that is known exactly, such as chance."""
+    """Bounds of its 95 % interval; None for one that is known exactly, such as chance, and where no draw differs."""
     high: float | None = None
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from geomeld.core.draw import draw_words, generator
+from geomeld.evaluate.bootstrap import bounds
 from geomeld.evaluate.ranking import PairRanks, Ranks, exact, rank_pairs
 from geomeld.evaluate.score import Score
 
@@ -156,8 +157,9 @@ class Found:
     protocol: str
     metric: str
     value: float
-    low: float
-    high: float
+    low: float | None
+    """Bounds of its interval; None where no draw differs."""
+    high: float | None
     chance: float
     n: int
     """Queries."""
@@ -173,23 +175,25 @@ def found_in(ranks: Ranks, task: str, protocol: str, seed: int = 0, draws: int =
     for row in drawn:
         at = rng.integers(0, n, n, dtype=np.int32)
         row[:-1], row[-1] = hits[at].mean(axis=0), np.median(positions[at])
-    low, high = np.percentile(drawn, (2.5, 97.5), axis=0)
     values = [*hits.mean(axis=0), np.median(positions)]
     chance = [*(ranks.chance(k) for k in KS), float(np.median((ranks.items + 1) / (ranks.right + 1)))]
     names = [*(f"R@{k}" for k in KS), "median rank"]
     return [
-        Found(task, protocol, *(name, float(v), float(a), float(b), float(c)), n)
-        for name, v, a, b, c in zip(names, values, low, high, chance, strict=True)
+        Found(task, protocol, name, float(value), *(bounds(each) or (None, None)), float(lucky), n)
+        for name, value, each, lucky in zip(names, values, drawn.T, chance, strict=True)
     ]
 
 
 def retrieval(pairs: Pairs, seed: int = 0, progress: Callable[[int], object] = lambda rows: None) -> Iterator[Found]:
-    """Everything that is scored: galleries of the sizes in GALLERIES and of all pairs, then hard negatives."""
+    """Everything that is scored: galleries of the sizes in GALLERIES and of all pairs, then hard negatives, where there
+    are more pairs than these."""
     for size in [*(s for s in GALLERIES if s < len(pairs)), len(pairs)]:
         part = pairs if size == len(pairs) else pairs.drawn(size, seed)
         ranked = rank_pairs(part.images, part.texts, part.group, progress=progress)
         for task, ranks in _named(ranked).items():
             yield from found_in(ranks, task, f"retrieval among {size:,}", seed)
+    if len(pairs) <= NEIGHBOURS:
+        return
     near = pairs.neighbours()
     reach = np.median(pairs.distances(near).max(axis=1))
     hard = f"retrieval among the {near.shape[1]} nearest tiles, within {reach:,.0f} km in the median"

@@ -1,7 +1,7 @@
 """Summary: the scores of all seeds as one number with its interval, and how encoders are named beside it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ class Summary:
     value: float
     """Mean over seeds."""
     low: float | None
-    """Lowest and highest bound of the seeds' intervals; None where there is none."""
+    """Lowest and highest bound of the seeds' intervals; None where a seed has none."""
     high: float | None
     seeds: int
     n: int
@@ -45,9 +45,10 @@ def summaries(scores: Iterable[Score]) -> list[Summary]:
 def _summary(group: list[Score]) -> Summary:
     one = group[0]
     lows, highs = [s.low for s in group if s.low is not None], [s.high for s in group if s.high is not None]
+    whole = len(lows) == len(highs) == len(group)  # bounds of some seeds alone need not hold the mean of all
     return Summary(
         one.task, one.data, one.protocol, one.metric, one.checkpoint, one.scale,
-        float(np.mean([s.value for s in group])), min(lows, default=None), max(highs, default=None),
+        float(np.mean([s.value for s in group])), min(lows) if whole else None, max(highs) if whole else None,
         len({s.seed for s in group}), one.n, one.baseline, one.baseline_name,
         one.baseline_low, one.baseline_high,
     )  # fmt: skip
@@ -55,32 +56,30 @@ def _summary(group: list[Score]) -> Summary:
 
 def cell(summary: Summary) -> str:
     """ "49.6 [47.0, 52.1]", in percent where it is a share."""
-    return _printed(summary.value, summary.low, summary.high, percent if is_share(summary) else _plain)
+    return _printed(summary, summary.value, summary.low, summary.high)
 
 
 def is_share(summary: Summary) -> bool:
     """Whether the number lies in 0..1 and is printed in percent."""
-    return summary.metric not in UNBOUNDED and max(summary.value, summary.high or 0) <= 1
+    return summary.metric not in DECIMALS
 
 
 def baseline(summary: Summary) -> str:
     """What a number is held against, as `cell` prints it; empty where it is held against nothing."""
     if summary.baseline is None:
         return ""
-    low, high = summary.baseline_low, summary.baseline_high
-    return _printed(summary.baseline, low, high, percent if is_share(summary) else _plain)
+    return _printed(summary, summary.baseline, summary.baseline_low, summary.baseline_high)
 
 
-def _printed(value: float, low: float | None, high: float | None, form: Callable[[float], str]) -> str:
+def _printed(summary: Summary, value: float, low: float | None, high: float | None) -> str:
+    def form(number: float) -> str:
+        return percent(number) if is_share(summary) else f"{number:,.{DECIMALS[summary.metric]}f}"
+
     return form(value) + ("" if low is None or high is None else f" [{form(low)}, {form(high)}]")
 
 
-def _plain(value: float) -> str:
-    return f"{value:.3g}"
-
-
-UNBOUNDED = ("median rank", "effective rank", "uniformity", "alignment", "intrinsic dimension")
-"""Metrics that are no share."""
+DECIMALS = {"median rank": 1, "effective rank": 1, "uniformity": 2, "alignment": 3, "intrinsic dimension": 1}
+"""Metrics that are no share, and the digits behind the point that they are printed with."""
 
 
 def percent(value: float) -> str:

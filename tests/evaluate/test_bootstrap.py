@@ -66,4 +66,17 @@ def test_draws_are_the_same_for_all_encoders_and_others_for_another_seed():
 
 def test_no_interval_where_nothing_is_defined():
     empty = outcome(np.full((4, 6), -1, np.float32), np.zeros((4, 6), int))
-    assert set(intervals(Named(TaskKind.MULTILABEL), empty, draws=20)) == {"micro F1"}
+    found = resampled(Named(TaskKind.MULTILABEL), empty, draws=20)
+    assert [name for name, values in found.items() if np.isfinite(values).any()] == ["micro F1"]
+    assert intervals(Named(TaskKind.MULTILABEL), empty, draws=20) == {}  # 0 in every draw
+
+
+@pytest.mark.parametrize("kind", TaskKind, ids=lambda kind: kind.name)
+def test_no_interval_where_every_draw_agrees(kind):
+    task, one = Named(kind), case(kind, (None, None), 0, n=1)
+    assert intervals(task, one, draws=20) == {}  # of one image, right or wrong
+    truth = case(kind, (None, None), 0, n=3).truth
+    sure = np.eye(6, dtype=np.float32)[truth] if kind is TaskKind.MULTICLASS else truth
+    right = outcome(sure * 2.0 - 1 if kind is TaskKind.MULTILABEL else sure, truth)
+    assert set(scores_of(task, right).values()) == {1.0}
+    assert intervals(task, right, draws=200) == {}

@@ -158,9 +158,10 @@ def test_shares_of_tiles_stand_with_intervals_and_so_does_what_they_are_held_aga
     probe = [s for s in found if s.protocol == "linear probe"]
     shares = [*probe, *(s for s in found if s.protocol.startswith("zero-shot"))]
     assert {s.metric.split("/")[0] for s in shares} == {"accuracy", "balanced accuracy", "macro F1", "recall"}
-    assert all(s.low is not None and s.low <= s.value <= s.high for s in shares)
+    assert all(s.low <= s.value <= s.high for s in shares if s.low is not None)
+    assert {s.value for s in shares if s.low is None} <= {0.0, 1.0}  # every draw of tiles agrees
     assert {s.baseline_name for s in probe} == {"commonest class", "mean spectrum"}
-    assert all(s.baseline_low <= s.baseline <= s.baseline_high for s in probe)
+    assert all(s.baseline_low <= s.baseline <= s.baseline_high for s in probe if s.baseline_low is not None)
     (one,) = (s for s in summaries(probe) if (s.metric, s.baseline_name) == ("accuracy", "commonest class"))
     page = write_report(Results(scored)).read_text().replace("\N{NO-BREAK SPACE}", " ")
     assert "[" in cell(one)
