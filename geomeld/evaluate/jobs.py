@@ -70,15 +70,16 @@ class Job:
         return f"{self.task.name}: {self.encoder.title}, {self.protocol.name}, {self.scale} statistics{seed}"
 
 
-def run_tasks(asked: Asked, results: Results) -> list[LeftOut]:
+def run_tasks(asked: Asked, results: Results, *, alone: bool = True) -> list[LeftOut]:
     """Compute every outcome that is asked for and is not there yet, and its scores; the folder is held by the caller.
 
     What does not fit, and what is broken, is left out and given back with its reason: a set of which one image cannot
     be read costs no other set, a training that diverges or weights that are damaged no other outcome. Raises UsageError
-    where nothing fits, and what else protocols raise. An interrupted run goes on where it stopped.
+    where nothing fits and nothing else is asked for (`alone`), and what else protocols raise. An interrupted run goes
+    on where it stopped.
     """
     jobs, left_out = plan(asked)
-    if not jobs and not any(each.broken for each in left_out):
+    if alone and not jobs and not any(each.broken for each in left_out):
         reasons = dict.fromkeys(f"{each.encoder} on {each.task}: {each.why}" for each in left_out)
         raise UsageError("Nothing that is asked for fits together.\n  " + "\n  ".join(reasons))
     results.describe([described(spec, encoder) for spec, encoder in asked.encoders.items()])

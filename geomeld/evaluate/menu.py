@@ -12,7 +12,7 @@ from geomeld.evaluate.geobench.reader import Fill
 from geomeld.evaluate.geobench_v2 import open_set_v2, sets_in
 from geomeld.evaluate.held_out import HeldOut
 from geomeld.evaluate.task import Task
-from geomeld.evaluate.tasks import simulated_tasks
+from geomeld.evaluate.tasks import QUESTIONS, simulated_task, simulated_tasks
 from geomeld.evaluate.tasks.places import input_layer
 from geomeld.modalities import MODALITIES
 
@@ -68,19 +68,19 @@ def stands_in(name: str, encoder: Encoder) -> bool:
 
 
 def simulated_menu(dataset: Dataset, held_out: HeldOut, cache: Path) -> dict[str, Opener]:
-    """Tasks from the truth of the simulated Earth that a dataset was built on, tested on the tiles of `held_out`.
-    Labels are kept in `cache`.
+    """Tasks from the truth of the simulated Earth that a dataset was built on, tested on the tiles of `held_out`; one
+    for which there are too few tiles says so when it is opened. Labels are kept in `cache`.
 
     Raises UsageError for a dataset of real places, DatasetError where a split is empty.
     """
-    tasks = simulated_tasks(dataset, held_out, cache)
-    return {name: partial(_with_bands, dataset, held_out, cache, name) for name in tasks}
+    simulated_tasks(dataset, held_out, cache)
+    return {name: partial(_with_bands, dataset, held_out, cache, name) for name in QUESTIONS}
 
 
 def _with_bands(dataset: Dataset, held_out: HeldOut, cache: Path, name: str, encoder: Encoder) -> Task:
     known = set(MODALITIES[input_layer()].bands)
     bands = tuple(band for band in encoder.bands if band in known)
-    return simulated_tasks(dataset, held_out, cache, bands or None)[name]
+    return simulated_task(dataset, held_out, cache, name, bands or None)
 
 
 def chosen(menu: Mapping[str, Opener], names: Sequence[str]) -> dict[str, Opener]:

@@ -35,8 +35,7 @@ def view_of(results: Results) -> EvaluationView:
         f"{len(scores):,} numbers; encoders: {len(names)}, tasks: {len(cards)}, datasets: {len(tile_sets)}; "
         f"code {commits or 'unknown'}. "
         "Intervals are 95 %, by bootstrap over test images or queries, none where every draw agrees; of several seeds: "
-        "mean, outermost bounds."
-        + (f" Not evaluated in full: {broken}; why stands at the end." if broken else ""),
+        "mean, outermost bounds." + (f" Not evaluated in full: {broken}; why stands at the end." if broken else ""),
         [*paper_tables(found, cards, names, tile_sets), *other_models(on_tasks, cards, names)],
         task_views(results, cards, names, on_tasks),
         tile_tables([s for s in found if s.data not in cards], names, tile_sets),

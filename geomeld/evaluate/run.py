@@ -90,6 +90,7 @@ def evaluate(request: Request, out: Path) -> list[Score]:
     held_out = None if request.dataset is None else _held_out(request)
     menu = menu_of(request, results.cache, held_out)
     left_out: list[LeftOut] = []
+    tiled = request.dataset is not None and any(map(is_checkpoint, encoders))
     asked = Asked(encoders, menu, protocols_of(request), request.scales, request.seeds, request.device)
     _check_used(request, asked)
     out.mkdir(parents=True, exist_ok=True)
@@ -99,7 +100,7 @@ def evaluate(request: Request, out: Path) -> list[Score]:
         if request.dataset is not None:
             left_out += _on_tiles(request, encoders, request.dataset, held_out, results)
         if menu and asked.protocols:
-            left_out += run_tasks(asked, results)
+            left_out += run_tasks(asked, results, alone=not tiled)
         if ZERO_SHOT in request.protocols:
             left_out += told_by_text(encoders, menu, results, request.device)
         results.leave_out(left_out)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from geomeld.evaluate.results import Results
 from geomeld.evaluate.run import Request, evaluate
 from geomeld.evaluate.score import read_scores
 from geomeld.evaluate.summary import baseline, cell, summaries
+from geomeld.evaluate.tasks import QUESTIONS
+from geomeld.evaluate.tile_answers import kept_answers
 from geomeld.evaluate.tiles import features
 from geomeld.loader import Split, read_tiles
 from geomeld.modalities import MODALITIES
@@ -27,7 +30,7 @@ from geomeld.models.spec import LayerSpec
 from geomeld.models.text import TextConfig, train_tokenizer
 from geomeld.models.weights import load_model, save_checkpoint
 from geomeld.recipes.pretraining import mp_mae_jepa
-from geomeld.testing.datasets import CAPTIONS, tiny_dataset
+from geomeld.testing.datasets import CAPTIONS, farmed_dataset, tiny_dataset
 from geomeld.testing.geobench import write_set
 
 
@@ -168,6 +171,29 @@ def test_shares_of_tiles_stand_with_intervals_and_so_does_what_they_are_held_aga
     assert "[" in baseline(one)
     assert f"<td>{cell(one)}</td><td>commonest class</td><td>{baseline(one)}</td>" in page
     assert all((s.low, s.high) == (None, None) for s in found if s.protocol == "embedding health")
+
+
+def test_tasks_with_too_few_tiles_are_named_and_cost_nothing_else(checkpoint, tmp_path) -> None:
+    data = farmed_dataset(tmp_path / "farmed", 14)
+    scores = evaluate(Request((str(checkpoint),), dataset=data, protocols=("frozen",)), tmp_path / "out")
+    assert {"linear probe", "embedding health"} <= {s.protocol for s in scores}
+    left_out = {each.task: each.why for each in Results(tmp_path / "out").left_out()}
+    assert set(left_out) == set(QUESTIONS)
+    page = (tmp_path / "out" / "evaluation.html").read_text()
+    assert all(f"<td>{name}</td>" in page and escape(why) in page for name, why in left_out.items())
+    assert "20 tiles to learn from" in left_out["simulated climate"]
+
+
+def test_the_page_shows_held_out_tiles_with_truth_and_answer(scored, dataset) -> None:
+    (answers,) = kept_answers(scored / "tiles")
+    probe = [s for s in read_scores(scored) if s.protocol == "linear probe"]
+    (accuracy,) = {s.value for s in probe if s.metric == "accuracy"}
+    assert (answers.truth == answers.given).mean() == pytest.approx(accuracy)
+    assert {s.n for s in probe} == {len(answers.truth)}
+    assert len(set(answers.shown)) == len(answers.pictures) == min(len(answers.truth), 8)
+    page = (scored / "evaluation.html").read_text()
+    assert page.count('<div class="card">') == len(answers.pictures)
+    assert "Dominant land cover, linear probe: shares of the tiles of each true class" in page
 
 
 def test_without_its_run_a_checkpoint_is_tested_on_what_it_is_said_to_have_held_out(

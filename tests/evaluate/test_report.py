@@ -21,6 +21,8 @@ from geomeld.evaluate.score import Score
 from geomeld.evaluate.score_table import score_lines
 from geomeld.evaluate.summary import baseline, cell, labels_of, summaries
 from geomeld.evaluate.task import TaskKind
+from geomeld.evaluate.tile_answers import TileAnswers, kept_answers
+from geomeld.evaluate.tile_view import tile_figures
 
 PAPER = Path(__file__).parents[3] / "shared" / "paper" / "geomeld-paper.txt"
 SO2SAT = (19992, 986, 986)
@@ -245,7 +247,7 @@ def test_the_page_shows_every_kind_of_task_offline_with_data_escaped(results: Re
     assert "it has &lt;i&gt;no&lt;/i&gt; bands" in page
     assert "<b>MULTI" not in page
     assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", page)
-    assert "100.0 [100.0, 100.0]".replace(" ", "\N{NO-BREAK SPACE}") in page  # a segmentation that equals the truth
+    assert "<td>100.0 *</td>" in page, "a segmentation that equals the truth"
     assert write_report(results).read_text() == page
 
 
@@ -259,8 +261,53 @@ def test_what_is_scored_by_class_on_tiles_is_drawn() -> None:
     )
     ((caption, figure),) = class_figures(found, {"aaaaaaaaaaaa": "ours"}, {"x": TileSet("x", "mine", "stac", 9)})
     assert caption == "zero-shot, templates: recall of every class on held-out tiles of mine (9 tiles, source: stac)."
-    (line,) = figure.axes[0].lines
+    (line,) = (line for line in figure.axes[0].lines if line.get_label() == "ours")
     assert line.get_xdata().tolist() == [0.1, 0.9]
+
+
+def test_encoders_that_score_alike_do_not_hide_one_another() -> None:
+    given = {"task": "zero-shot", "protocol": "templates", "data": "x", "metric": "recall/Trees", "value": 0.4}
+    found = summaries([score(checkpoint=c * 12, **given) for c in "ab"])
+    ((_, figure),) = class_figures(found, {"a" * 12: "one", "b" * 12: "two"}, {})
+    one, two = (line for line in figure.axes[0].lines if line.get_label() in ("one", "two"))
+    assert one.get_xdata() == two.get_xdata()
+    assert abs(one.get_ydata()[0] - two.get_ydata()[0]) > 0.2
+    assert abs(one.get_ydata()[0]) < 0.5 > abs(two.get_ydata()[0]), "no longer in the row of its class"
+
+
+def test_encoders_stand_in_the_order_of_the_commands(tmp_path: Path) -> None:
+    kept = Results(tmp_path)
+    for names in (("f", "b"), ("b", "a")):
+        kept.describe([Described(c * 12, f"encoder {c}", f"random:{c}", ("B2",), 4, 10) for c in names])
+    for c in "abf":
+        keep_part(kept.outcome_path("m-so2sat", c * 12, "d" * 12, "knn", "own", 0).with_suffix(ENDING), [score(checkpoint=c * 12, encoder=c)])  # fmt: skip
+        kept.keep_figure(f"{c * 12}-{'d' * 12}-map", c, "")
+    assert [s.encoder for s in kept.scores()] == ["f", "b", "a"]
+    assert [caption for caption, _ in kept.figures()] == ["f", "b", "a"]
+    assert [line.split()[0] for line in score_lines(kept.scores(), kept.encoders())[1:]] == ["f", "b", "a"]
+
+
+def test_tiles_are_shown_with_truth_and_answers_of_every_encoder(tmp_path: Path) -> None:
+    truth, pictures = np.array([0, 0, 2, 2]), np.zeros((2, 4, 4, 3), np.uint8)
+    for c, given in (("a", [0, 2, 2, 2]), ("b", [0, 0, 2, 0])):
+        TileAnswers(c * 12, "x", ("Trees", "Grass", "<Water>"), truth, np.array(given), (1, 3), pictures).save(tmp_path)
+    shown = list(tile_figures(kept_answers(tmp_path), {"b" * 12: "two", "a" * 12: "one"}, {}))
+    (_, matrices), (caption, cards) = shown
+    assert [axis.get_title() for axis in matrices.axes[:2]] == ["two", "one"]
+    assert [t.get_text() for t in matrices.axes[0].get_xticklabels()] == ["Trees", "<Water>"], "Grass is nowhere"
+    drawn = [axis.images[0].get_array().tolist() for axis in matrices.axes[:2]]
+    assert drawn == [[[1, 0], [0.5, 0.5]], [[0.5, 0.5], [0, 1]]]
+    assert "drawn by lot" in caption
+    assert re.findall(r"<b>(.*?)</b>", cards) == ["Trees", "&lt;Water&gt;"]
+    said = re.findall(r'<span class="(\w+)">(.*?)</span> <span class="note">(.*?)<', cards)
+    assert said == [
+        ("supported", "Trees", "two"), ("contradicted", "&lt;Water&gt;", "one"),
+        ("contradicted", "Trees", "two"), ("supported", "&lt;Water&gt;", "one"),
+    ]  # fmt: skip
+    (path, *_) = tmp_path.glob("*.npz")
+    path.write_bytes(path.read_bytes()[:99])
+    with pytest.raises(CorruptFile, match=path.name):
+        kept_answers(tmp_path)
 
 
 def test_a_protocol_cut_short_is_not_described_as_the_whole(results: Results) -> None:

@@ -9,6 +9,7 @@ import pytest
 from geomeld.core.errors import DatasetError, UsageError
 from geomeld.dataset import BandStatistics, Dataset
 from geomeld.evaluate.held_out import APART, HeldOut
+from geomeld.evaluate.run import Request, evaluate
 from geomeld.evaluate.task import TaskKind
 from geomeld.evaluate.tasks import labels as labels_module
 from geomeld.evaluate.tasks import places_of, simulated_tasks
@@ -170,6 +171,17 @@ def test_rare_classes_are_left_out_and_said(dataset: Dataset, cache: Path) -> No
     given = {climate.class_names[int(climate.sample(n).label)] for part in climate.names.values() for n in part}
     assert given == set(climate.class_names)
     assert cover.fingerprint() != whole["simulated land cover"].fingerprint() != climate.fingerprint()
+
+
+def test_what_cannot_be_asked_is_named_with_its_reason(tmp_path: Path) -> None:
+    small = farmed_dataset(tmp_path / "small", 14, earth=EARTH)
+    few = r"needs two classes or more with 20 tiles to learn from, 4 to choose by and 5 to test on; so many has none"
+    with pytest.raises(UsageError, match=rf"(?s)on simulated land cover: it {few}.*on simulated boundaries: it {few}"):
+        evaluate(Request(("random:atto",), dataset=small, protocols=("frozen",), split=SPLIT), tmp_path / "out")
+    with pytest.raises(
+        UsageError, match=rf"on simulated climate: it {few}.* asked on: train \d+, valid \d+, test \d+\."
+    ):
+        evaluate(Request(("random:atto",), dataset=small, tasks=("simulated climate",), split=SPLIT), tmp_path / "one")
 
 
 def test_only_the_simulated_earth_is_known(tmp_path: Path, dataset: Dataset, cache: Path) -> None:

@@ -160,11 +160,34 @@ def simulated_tasks(
 
     `cache`: folder of the labels, which take about 40 ms a tile the first time. `bands`: in the order that an encoder
     wants them; None takes all. A task of which fewer than two classes are common enough (`fewest` tiles in every
-    split, FEWEST without it) is left out.
+    split, FEWEST without it) is left out; `simulated_task` says why.
 
     Raises UsageError for a dataset of real places, whose truth nobody knows, and for a band that Sentinel-2 lacks;
     DatasetError where a split is empty.
     """
+    made = _made(dataset, held_out, cache, bands, workers, fewest or FEWEST)
+    return {name: task for name, task in made.items() if isinstance(task, SimulatedTask)}
+
+
+def simulated_task(
+    dataset: Dataset, held_out: HeldOut, cache: Path, name: str, bands: Sequence[str] | None = None
+) -> SimulatedTask:
+    """One of `simulated_tasks`. Raises what that raises, and UsageError for one that cannot be asked."""
+    task = _made(dataset, held_out, cache, bands, 1, FEWEST)[name]
+    if isinstance(task, str):
+        raise UsageError(task)
+    return task
+
+
+def _made(
+    dataset: Dataset,
+    held_out: HeldOut,
+    cache: Path,
+    bands: Sequence[str] | None,
+    workers: int,
+    fewest: Mapping[str, int],
+) -> dict[str, SimulatedTask | str]:
+    """Every question as a task, or why it cannot be asked."""
     earth = earth_of(dataset)
     known = MODALITIES[input_layer()].bands
     chosen = known if bands is None else tuple(bands)
@@ -174,11 +197,9 @@ def simulated_tasks(
         )
     places = places_of(dataset, held_out)
     answers = labels_of(dataset, dataset.tile_ids, earth, cache, workers)
-    made = (
-        _task(dataset, question, places, answers[name], chosen, fewest or FEWEST)
-        for name, question in QUESTIONS.items()
-    )
-    return {task.name: task for task in made if task is not None}
+    return {
+        name: _task(dataset, question, places, answers[name], chosen, fewest) for name, question in QUESTIONS.items()
+    }
 
 
 def _task(
@@ -188,12 +209,18 @@ def _task(
     answers: Mapping[int, NDArray[np.uint8]],
     bands: tuple[str, ...],
     fewest: Mapping[str, int],
-) -> SimulatedTask | None:
+) -> SimulatedTask | str:
     sides = {split: [t for t in getattr(places, split) if t in answers] for split in SPLITS}
     counts = {split: _tiles_per_class(question, [answers[t] for t in side]) for split, side in sides.items()}
     common = np.all([counts[split] >= fewest[split] for split in SPLITS], axis=0)
     if common.sum() < 2:
-        return None
+        there = ", ".join(f"{split} {len(side):,}" for split, side in sides.items())
+        enough = [name for name, kept in zip(question.class_names, common, strict=True) if kept]
+        return (
+            f"it needs two classes or more with {fewest['train']} tiles to learn from, {fewest['valid']} to choose by "
+            f"and {fewest['test']} to test on; so many has {', '.join(map(repr, enough)) or 'none'}. Of "
+            f"{dataset.path.name} it can be asked on: {there}. Give a larger dataset."
+        )
     labels = {t: _relabelled(question, answers[t], common) for side in sides.values() for t in side}
     return SimulatedTask(
         dataset,
