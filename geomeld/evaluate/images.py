@@ -111,7 +111,7 @@ def lacks(task: Task, missing: Sequence[str]) -> UsageError:
     """The error for bands that an encoder needs."""
     return UsageError(
         f"{task.name} has no band {', '.join(missing)}, which the encoder needs and was not trained to do without; "
-        "evaluate an encoder of the bands that are there, or let neighbouring bands stand in where the task can."
+        "evaluate an encoder of the bands that are there, or let neighbours stand in where the task can (--neighbours)."
     )
 
 

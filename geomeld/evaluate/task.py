@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from geomeld.core.errors import CorruptFile
+from geomeld.core.errors import CorruptFile, UsageError
 from geomeld.evaluate.scale import Scale
 
 SPLITS = ("train", "valid", "test")
@@ -104,3 +104,17 @@ def refuse_gaps(values: NDArray[np.float32], bands: Sequence[str], where: str, a
         bad = [band for band, fine in zip(bands, numbers.all((1, 2)), strict=True) if not fine]
         count = f"{(~numbers).sum():,} of {values.size:,}"
         raise CorruptFile(f"{where}: {count} pixels are not numbers (in {', '.join(bad)}); {again}.")
+
+
+def no_such_bands(
+    name: str, lacking: Sequence[str], bands: Sequence[str], *, some: bool, neighbours: Sequence[str] = ()
+) -> UsageError:
+    """The error for bands that a set lacks, which has these `bands`. `some`: whether it has others that were asked for.
+    `neighbours`: bands that others of it can stand in for."""
+    return UsageError(
+        f"{name} has no band {', '.join(lacking) or 'that was asked for'}; it has {', '.join(bands)}. Evaluate an "
+        "encoder of bands that are there (where it leaves a choice, name them at its end: random:atto:B4,B3,B2)"
+        + (', or one that knows of missing bands, such as a checkpoint (fill="mask")' if some else "")
+        + (f', or say --neighbours (fill="neighbour") for {", ".join(neighbours)}' if neighbours else "")
+        + "."
+    )

@@ -141,6 +141,9 @@ def test_what_is_no_encoder_is_told(tmp_path, checkpoint):
         open_encoder("random:micro")
     with pytest.raises(UsageError, match="write for example"):
         open_encoder("random:")
+    for twice in (("random:atto:B4,B3,B4", None), ("random:atto", ("B4", "B4"))):
+        with pytest.raises(UsageError, match="to be fed B4 more than once; name each band once"):
+            open_encoder(*twice)
     with pytest.raises(UsageError, match=r"needs B4, B3 and B2.*B3 is missing"):
         open_encoder("imagenet:atto", ("B2", "B4", "B8"))
     with pytest.raises(CheckpointError, match=r"no file of weights .*nothing.pth"):

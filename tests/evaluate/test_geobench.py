@@ -113,6 +113,8 @@ def test_wrong_names_on_disk_are_put_right():
 def test_missing_bands_are_refused_masked_or_taken_from_neighbours(so2sat):
     with pytest.raises(UsageError, match=r"m-so2sat has no band B1, B9; it has .*fill=\"mask\".*fill=\"neighbour\""):
         open_set(so2sat, ("B1", "B2", "B9"))
+    with pytest.raises(UsageError, match=r"no band B10; it has VH_real, .* at its end: random:atto:B4,B3,B2\)\.$"):
+        open_set(so2sat, ("B10",), fill="mask")  # there is nothing to mask it beside
     masked = open_set(so2sat, ("B1", "B2", "B8A", "B9"), fill="mask")
     sample = masked.sample("id_0")
     assert sample.valid.tolist() == [False, True, True, False]

@@ -162,9 +162,8 @@ def entries_of(content: bytes, path: Path) -> list:
 )
 def test_a_wrong_sample_is_told(tmp_path, image, label, split, why):
     good = samples("benv2")["train"][0]
-    path = write_set_v2(tmp_path, "benv2", {"train": [good], split if split != "train" else "test": [(image, label)]})[
-        0
-    ]
+    given = {"train": [good], split if split != "train" else "test": [(image, label)], "validation": [good]}
+    (path,) = write_set_v2(tmp_path, "benv2", given)
     with pytest.raises(DatasetError, match=why):
         open_set_v2(path).sample("sample_1")
 

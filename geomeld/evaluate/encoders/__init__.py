@@ -1,6 +1,7 @@
 """Encoders: ours and peers' by one spelling, each behind the adapter that every protocol runs on."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def open_encoder(spec: str, bands: Bands = None) -> Encoder:
     encoders that leave a choice; None takes those that `spec` ends with (":B4,B3,B2", or ":S2" for all twelve of
     Sentinel-2), else its own.
 
-    Raises UsageError for a name that is none, bands that do not fit and a package that is not installed, and
+    Raises UsageError for a name that is none, bands that do not fit or come twice and a package that is not installed,
     CheckpointError for weights that are damaged or cannot be had; each says what to do.
     """
     if is_checkpoint(spec):
@@ -63,6 +64,8 @@ def open_encoder(spec: str, bands: Bands = None) -> Encoder:
         bands = SENTINEL2_BANDS if named[2] == "S2" else tuple(named[2].split(","))
         if strangers := [band for band in bands if band not in (*SENTINEL2_BANDS, "B10")]:
             raise UsageError(f"{spec!r}: Sentinel-2 has no band {', '.join(strangers)}; it has {ALL_BANDS}.")
+    if twice := [band for band, count in Counter(bands or ()).items() if count > 1]:
+        raise UsageError(f"{spec!r} is to be fed {', '.join(twice)} more than once; name each band once.")
     return KINDS[kind](named[1] if named else rest, bands)
 
 

@@ -20,7 +20,16 @@ from geomeld.evaluate.geobench.records import AGAIN, attributes, label_of, task_
 from geomeld.evaluate.geobench.sets import SETS, BenchmarkSet
 from geomeld.evaluate.geobench.statistics import own_scale, pretraining_scale
 from geomeld.evaluate.scale import Scale
-from geomeld.evaluate.task import SIMULATED, SIMULATED_MARK, SPLITS, Sample, TaskKind, refuse_gaps, simulated_traps
+from geomeld.evaluate.task import (
+    SIMULATED,
+    SIMULATED_MARK,
+    SPLITS,
+    Sample,
+    TaskKind,
+    no_such_bands,
+    refuse_gaps,
+    simulated_traps,
+)
 from geomeld.modalities import SENTINEL2_BANDS
 
 DATED = re.compile(r"(.*)_\d{4}-\d{2}-\d{2}")
@@ -259,12 +268,8 @@ def _origin(record: BenchmarkSet, bands: Sequence[str], fill: Fill) -> dict[str,
         origin |= {band: record.neighbours[band] for band in lacking if band in record.neighbours}
         lacking = [band for band in lacking if band not in origin]
     if (lacking and fill != "mask") or not origin:
-        other = ' or fill="neighbour" for ' + ", ".join(record.neighbours) if record.neighbours else ""
-        raise UsageError(
-            f"{record.name} has no band {', '.join(lacking) or 'that was asked for'}; it has "
-            f'{", ".join(record.bands.values())}. Choose among these, or pass fill="mask" to an encoder that knows of '
-            f"missing bands{other}."
-        )
+        near = [band for band in lacking if band in record.neighbours]
+        raise no_such_bands(record.name, lacking, [*record.bands.values()], some=bool(origin), neighbours=near)
     return origin
 
 

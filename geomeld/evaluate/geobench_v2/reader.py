@@ -20,7 +20,7 @@ from geomeld.evaluate.geobench_v2.sets import SETS_V2, TortillaSet
 from geomeld.evaluate.geobench_v2.tortilla import AGAIN, Entry, entries, parts
 from geomeld.evaluate.kept import Arrays, once
 from geomeld.evaluate.scale import Scale
-from geomeld.evaluate.task import SIMULATED_MARK, SPLITS, Sample, TaskKind, refuse_gaps, simulated_traps
+from geomeld.evaluate.task import SIMULATED_MARK, SPLITS, Sample, TaskKind, no_such_bands, refuse_gaps, simulated_traps
 
 SPLIT = "tortilla:data_split"
 SPELT = {"train": "train", "validation": "valid", "val": "valid", "valid": "valid", "test": "test"}
@@ -195,10 +195,7 @@ def open_set_v2(
     chosen = record.bands if bands is None else tuple(bands)
     lacking = [band for band in chosen if band not in record.bands]
     if (lacking and fill == "refuse") or len(lacking) == len(chosen):
-        raise UsageError(
-            f"{record.name} has no band {', '.join(lacking)}; it has {', '.join(record.bands)}. Choose among these, or "
-            'pass fill="mask" to an encoder that knows of missing bands.'
-        )
+        raise no_such_bands(record.name, lacking, record.bands, some=len(lacking) < len(chosen))
     return GeoBenchV2(record, chosen, names, found, cache)
 
 
