@@ -82,6 +82,8 @@ def run_tasks(asked: Asked, results: Results, *, alone: bool = True) -> list[Lef
     if alone and not jobs and not any(each.broken for each in left_out):
         reasons = dict.fromkeys(f"{each.encoder} on {each.task}: {each.why}" for each in left_out)
         raise UsageError("Nothing that is asked for fits together.\n  " + "\n  ".join(reasons))
+    if asked.seeds > 1 and jobs and not any(job.seed for job in jobs):
+        raise UsageError(f"--seeds {asked.seeds}: none of what is asked for draws anything; leave it out.")
     results.describe([described(spec, encoder) for spec, encoder in asked.encoders.items()])
     broken: dict[str, str] = {}
     for job in announced(jobs, results, broken):
@@ -217,6 +219,7 @@ def outcome_scores(task: Task, outcome: Outcome) -> list[Score]:
             outcome.task, outcome.protocol, metric, value, low[metric], high[metric], outcome.seed,
             len(outcome.truth), outcome.encoder, outcome.identity, outcome.data, outcome.scale,
             floor.get(metric), FLOOR if metric in floor else "", commit=code(),
+            held_out=getattr(task, "held_out", ""),
         )
         for metric, value in found.items()
     ]  # fmt: skip

@@ -42,12 +42,12 @@ def geobench_tasks(
             f"{folder} holds no set of GEO-Bench v1.0: {hint} one with `geomeld geobench fetch m-so2sat --out DIR`."
         )
     openers = {path.name: _opener(path, partition, neighbours) for path in paths}
-    return openers | {name: partial(_opened_v2, path, partition, cache) for name, path in second.items()}
+    return openers | {name: partial(_opened_v2, name, path, partition, cache) for name, path in second.items()}
 
 
-def _opened_v2(path: Path, partition: str, cache: Path | None, encoder: Encoder) -> Task:
+def _opened_v2(name: str, path: Path, partition: str, cache: Path | None, encoder: Encoder) -> Task:
     if partition != "default":
-        raise UsageError(f"{path.name} is of GEO-Bench v2, which has no partitions; leave --partition out.")
+        raise UsageError(f"{name} is of GEO-Bench v2, which has no partitions; leave --partition out.")
     return open_set_v2(path, encoder.bands, fill="mask" if encoder.masks_bands else "refuse", cache=cache)
 
 

@@ -148,7 +148,7 @@ def _check_used(request: Request, asked: Asked) -> None:
         why = "these protocols know the set's own alone" if protocols else "what is asked for knows one kind alone"
         raise UsageError(f"--scale chooses between statistics, and {why}; leave it out.")
     if request.seeds > 1 and not protocols:
-        raise UsageError("--seeds is of protocols that draw anything, and none of these is asked for; leave it out.")
+        raise UsageError(f"--seeds {request.seeds}: none of what is asked for draws anything; leave it out.")
 
 
 def _held_out(request: Request) -> HeldOut:

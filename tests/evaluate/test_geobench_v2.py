@@ -187,6 +187,12 @@ def test_statistics_are_computed_once_for_all_encoders(tmp_path, benv2, monkeypa
     assert images
 
 
+def test_a_partition_of_a_set_that_has_none_is_refused(benv2):
+    (open_task,) = geobench_tasks(benv2, "0.10x").values()
+    with pytest.raises(UsageError, match=r"benv2 is of GEO-Bench v2, which has no partitions; leave --partition out"):
+        open_task(open_encoder("random:atto"))
+
+
 def test_a_sample_named_twice_would_leak(tmp_path):
     inner = tortilla([(geotiff(np.zeros((12, 6, 6), np.int16)), {"tortilla:id": "s2"})])
     rows = [(inner, {"tortilla:id": "a", "tortilla:data_split": split}) for split in ("train", "test")]

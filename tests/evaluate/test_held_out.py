@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from geomeld.cli import main
 from geomeld.core.errors import CheckpointError, DatasetError, UsageError
 from geomeld.dataset import Dataset
 from geomeld.evaluate.held_out import APART, HeldOut, apart
@@ -162,6 +163,32 @@ def test_tiles_are_apart_from_the_diagonal_of_one_on_and_unreadable_ones_are_lef
     assert apart(Placed(), [far, near, -near, -far], [0]) == [far, -far]
     assert apart(Placed(), [], [0]) == []
     assert apart(Placed(), [1], []) == [1]
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ({"seeds": 3}, "--seeds 3: none of what is asked for draws anything"),
+        ({"partition": "0.10x"}, r"--partition is of sets of GEO-Bench v1.0, and none"),
+        ({"neighbours": True}, "--neighbours is for bands that a set lacks"),
+        ({"scales": ("own",)}, "--scale chooses between statistics"),
+    ],
+    ids=str,
+)
+def test_options_that_would_change_nothing_of_tiles_are_refused_before_any_work(
+    run, dataset, tmp_path, option, told
+) -> None:
+    with pytest.raises(UsageError, match=told):
+        evaluate(Request((str(run),), dataset=dataset, **option), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_run_held_out_can_be_said_with_its_seed(run, dataset, tmp_path, capsys) -> None:
+    said = ("--held-out", "0.5", "--held-out-by", "tile", "--held-out-seed", "1")
+    with pytest.raises(SystemExit) as done:
+        main(["evaluate", str(run), "--data", str(dataset.path), *said, "--out", str(tmp_path / "out")])
+    assert done.value.code == 2
+    assert "held out 50 % of tiles of its training, not 50 % of tiles, seed 1" in capsys.readouterr().err
 
 
 def test_two_test_sets_in_one_folder_share_no_table_and_do_not_overwrite_one_another(run, dataset, tmp_path) -> None:
