@@ -178,9 +178,10 @@ def found_in(ranks: Ranks, task: str, protocol: str, seed: int = 0, draws: int =
     values = [*hits.mean(axis=0), np.median(positions)]
     chance = [*(ranks.chance(k) for k in KS), float(np.median((ranks.items + 1) / (ranks.right + 1)))]
     names = [*(f"R@{k}" for k in KS), "median rank"]
+    within = [bounds(each) or (None, None) for each in drawn.T]
     return [
-        Found(task, protocol, name, float(value), *(bounds(each) or (None, None)), float(lucky), n)
-        for name, value, each, lucky in zip(names, values, drawn.T, chance, strict=True)
+        Found(task, protocol, name, float(value), low, high, float(lucky), n)
+        for name, value, (low, high), lucky in zip(names, values, within, chance, strict=True)
     ]
 
 
