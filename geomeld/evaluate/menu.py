@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from geomeld.core.errors import UsageError
 from geomeld.dataset import Dataset
@@ -12,7 +13,7 @@ from geomeld.evaluate.geobench.reader import Fill
 from geomeld.evaluate.geobench_v2 import open_set_v2, sets_in
 from geomeld.evaluate.held_out import HeldOut
 from geomeld.evaluate.task import Task
-from geomeld.evaluate.tasks import QUESTIONS, simulated_task, simulated_tasks
+from geomeld.evaluate.tasks import QUESTIONS, not_asked, simulated_tasks
 from geomeld.evaluate.tasks.places import input_layer
 from geomeld.modalities import MODALITIES
 
@@ -67,23 +68,27 @@ def stands_in(name: str, encoder: Encoder) -> bool:
     return record is not None and bool(lacking) and lacking <= set(record.neighbours)
 
 
-def simulated_menu(dataset: Dataset, held_out: HeldOut, cache: Path) -> dict[str, Opener]:
-    """Tasks from the truth of the simulated Earth that a dataset was built on, tested on the tiles of `held_out`; one
-    for which there are too few tiles says so when it is opened. Labels are kept in `cache`.
+def simulated_menu(dataset: Dataset, held_out: HeldOut, cache: Path) -> tuple[dict[str, Opener], dict[str, str]]:
+    """Tasks from the truth of the simulated Earth that a dataset was built on, tested on the tiles of `held_out`; and
+    those for which there are too few tiles, each with that reason. Labels are kept in `cache`.
 
     Raises UsageError for a dataset of real places, DatasetError where a split is empty.
     """
-    simulated_tasks(dataset, held_out, cache)
-    return {name: partial(_with_bands, dataset, held_out, cache, name) for name in QUESTIONS}
+    unasked = not_asked(dataset, held_out, cache)
+    asked = (name for name in QUESTIONS if name not in unasked)
+    return {name: partial(_with_bands, dataset, held_out, cache, name) for name in asked}, unasked
 
 
 def _with_bands(dataset: Dataset, held_out: HeldOut, cache: Path, name: str, encoder: Encoder) -> Task:
     known = set(MODALITIES[input_layer()].bands)
     bands = tuple(band for band in encoder.bands if band in known)
-    return simulated_task(dataset, held_out, cache, name, bands or None)
+    return simulated_tasks(dataset, held_out, cache, bands or None)[name]
 
 
-def chosen(menu: Mapping[str, Opener], names: Sequence[str]) -> dict[str, Opener]:
+Named = TypeVar("Named")
+
+
+def chosen(menu: Mapping[str, Named], names: Sequence[str]) -> dict[str, Named]:
     """The tasks of these names, all without any. Raises UsageError for a name that is not there."""
     strangers = [name for name in names if name not in menu]
     if strangers:

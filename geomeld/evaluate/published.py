@@ -101,27 +101,27 @@ SOURCES: Mapping[str, Source] = {
     "TerraFM fine-tuning": Source(
         "TerraFM, GEO-Bench performance",
         TERRAFM,
-        "all 13 rows; accuracy, 'F1' for m-bigearthnet; one number, no interval",
+        "All 13 rows; accuracy, 'F1' for m-bigearthnet; one number, no interval",
         "how the network is trained, for how long, and on what input size is not said in that file; the read-out is "
         "taken to be fine-tuning",
     ),
     "TerraFM pixels": Source(
         "TerraFM, GEO-Bench performance",
         TERRAFM,
-        "all 13 rows; mean IoU; one number, no interval",
+        "All 13 rows; mean IoU; one number, no interval",
         "how the encoder is read for pixels (a decoder, a linear layer on frozen maps) is not said in that file, so "
         "these stand beside both",
     ),
     "torchgeo-bench": Source(
         "torchgeo-bench, L-BFGS linear probe",
         BENCH,
-        f"logistic regression by L-BFGS, C by validation, then fitted on training and validation together. {ROWS}",
+        f"Logistic regression by L-BFGS, C by validation, then fitted on training and validation together. {ROWS}",
         "features are not standardised, and the fit takes validation in",
     ),
     "torchgeo-bench kNN": Source(
         "torchgeo-bench, kNN of 5 neighbours",
         BENCH,
-        f"the 5 nearest neighbours by distance, of equal weight, nothing chosen. {ROWS}",
+        f"The 5 nearest neighbours by distance, of equal weight, nothing chosen. {ROWS}",
         "by distance and of 5, here by cosine and of as many as validation chooses",
     ),
 }

@@ -88,10 +88,12 @@ def evaluate(request: Request, out: Path) -> list[Score]:
     encoders = {spec: open_encoder(spec) for spec in dict.fromkeys(request.encoders)}
     results = Results(out)
     held_out = None if request.dataset is None else _held_out(request)
-    menu = menu_of(request, results.cache, held_out)
-    left_out: list[LeftOut] = []
+    menu, unasked = menu_of(request, results.cache, held_out)
+    left_out = [LeftOut("every encoder", name, "all", "all", why) for name, why in unasked.items()]
     tiled = request.dataset is not None and any(map(is_checkpoint, encoders))
     asked = Asked(encoders, menu, protocols_of(request), request.scales, request.seeds, request.device)
+    if unasked and not menu and not tiled:
+        raise _nothing(left_out)
     _check_used(request, asked)
     out.mkdir(parents=True, exist_ok=True)
     with alone(out):
@@ -122,14 +124,18 @@ def _nothing(left_out: Sequence[LeftOut]) -> GeoMeldError:
     return UsageError(f"Nothing that is asked for fits together.\n  {reasons}")
 
 
-def menu_of(request: Request, cache: Path, held_out: HeldOut | None) -> dict[str, Opener]:
-    """The tasks that are asked for. Raises UsageError for a name that is in none of the folders."""
-    menu: dict[str, Opener] = {}
+def menu_of(request: Request, cache: Path, held_out: HeldOut | None) -> tuple[dict[str, Opener], dict[str, str]]:
+    """The tasks that are asked for; and those of them that a dataset is too small for, with that reason. Raises
+    UsageError for a name that is in none of the folders."""
+    menu: dict[str, Opener | str] = {}
     if request.geobench is not None:
-        menu = geobench_tasks(request.geobench, request.partition, request.neighbours, cache / "statistics")
+        menu |= geobench_tasks(request.geobench, request.partition, request.neighbours, cache / "statistics")
     if request.dataset is not None and (request.tasks or request.protocols):
-        menu |= simulated_menu(request.dataset, held_out or HeldOut(Split()), cache / "truth")
-    return chosen(menu, request.tasks)
+        asked, unasked = simulated_menu(request.dataset, held_out or HeldOut(Split()), cache / "truth")
+        menu |= asked | unasked
+    found = chosen(menu, request.tasks)
+    openers = {name: opener for name, opener in found.items() if not isinstance(opener, str)}
+    return openers, {name: why for name, why in found.items() if isinstance(why, str)}
 
 
 def _check_used(request: Request, asked: Asked) -> None:

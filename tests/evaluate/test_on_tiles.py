@@ -177,8 +177,9 @@ def test_tasks_with_too_few_tiles_are_named_and_cost_nothing_else(checkpoint, tm
     data = farmed_dataset(tmp_path / "farmed", 14)
     scores = evaluate(Request((str(checkpoint),), dataset=data, protocols=("frozen",)), tmp_path / "out")
     assert {"linear probe", "embedding health"} <= {s.protocol for s in scores}
-    left_out = {each.task: each.why for each in Results(tmp_path / "out").left_out()}
-    assert set(left_out) == set(QUESTIONS)
+    found = Results(tmp_path / "out").left_out()
+    left_out = {each.task: each.why for each in found}
+    assert sorted(each.task for each in found) == sorted(QUESTIONS), "once each, whatever the encoders"
     page = (tmp_path / "out" / "evaluation.html").read_text()
     assert all(f"<td>{name}</td>" in page and escape(why) in page for name, why in left_out.items())
     assert "20 tiles to learn from" in left_out["simulated climate"]

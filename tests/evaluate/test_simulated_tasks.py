@@ -176,10 +176,12 @@ def test_rare_classes_are_left_out_and_said(dataset: Dataset, cache: Path) -> No
 def test_what_cannot_be_asked_is_named_with_its_reason(tmp_path: Path) -> None:
     small = farmed_dataset(tmp_path / "small", 14, earth=EARTH)
     few = r"needs two classes or more with 20 tiles to learn from, 4 to choose by and 5 to test on; so many has none"
-    with pytest.raises(UsageError, match=rf"(?s)on simulated land cover: it {few}.*on simulated boundaries: it {few}"):
+    with pytest.raises(
+        UsageError, match=rf"(?s)every encoder on simulated land cover, all: it {few}.*on simulated boundaries, all: it"
+    ):
         evaluate(Request(("random:atto",), dataset=small, protocols=("frozen",), split=SPLIT), tmp_path / "out")
     with pytest.raises(
-        UsageError, match=rf"on simulated climate: it {few}.* asked on: train \d+, valid \d+, test \d+\."
+        UsageError, match=rf"on simulated climate, all: it {few}.* asked on: train \d+, valid \d+, test \d+\."
     ):
         evaluate(Request(("random:atto",), dataset=small, tasks=("simulated climate",), split=SPLIT), tmp_path / "one")
 

@@ -2,6 +2,6 @@
 
 from geomeld.evaluate.tasks.places import Places, places_of
 from geomeld.evaluate.tasks.questions import QUESTIONS, Question
-from geomeld.evaluate.tasks.simulated import SimulatedTask, simulated_task, simulated_tasks
+from geomeld.evaluate.tasks.simulated import SimulatedTask, not_asked, simulated_tasks
 
-__all__ = ["QUESTIONS", "Places", "Question", "SimulatedTask", "places_of", "simulated_task", "simulated_tasks"]
+__all__ = ["QUESTIONS", "Places", "Question", "SimulatedTask", "not_asked", "places_of", "simulated_tasks"]

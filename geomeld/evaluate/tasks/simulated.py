@@ -160,7 +160,7 @@ def simulated_tasks(
 
     `cache`: folder of the labels, which take about 40 ms a tile the first time. `bands`: in the order that an encoder
     wants them; None takes all. A task of which fewer than two classes are common enough (`fewest` tiles in every
-    split, FEWEST without it) is left out; `simulated_task` says why.
+    split, FEWEST without it) is left out; `not_asked` says why.
 
     Raises UsageError for a dataset of real places, whose truth nobody knows, and for a band that Sentinel-2 lacks;
     DatasetError where a split is empty.
@@ -169,14 +169,10 @@ def simulated_tasks(
     return {name: task for name, task in made.items() if isinstance(task, SimulatedTask)}
 
 
-def simulated_task(
-    dataset: Dataset, held_out: HeldOut, cache: Path, name: str, bands: Sequence[str] | None = None
-) -> SimulatedTask:
-    """One of `simulated_tasks`. Raises what that raises, and UsageError for one that cannot be asked."""
-    task = _made(dataset, held_out, cache, bands, 1, FEWEST)[name]
-    if isinstance(task, str):
-        raise UsageError(task)
-    return task
+def not_asked(dataset: Dataset, held_out: HeldOut, cache: Path) -> dict[str, str]:
+    """The tasks that `simulated_tasks` leaves out, each with the reason. Raises what that raises."""
+    made = _made(dataset, held_out, cache, None, 1, FEWEST)
+    return {name: why for name, why in made.items() if isinstance(why, str)}
 
 
 def _made(
