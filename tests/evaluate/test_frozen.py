@@ -168,7 +168,7 @@ def test_what_is_to_be_seen_is_found_and_noise_scores_at_chance(kind, run):
         task = made(kind, counts=counts)
         outcome = run(ToyEncoder(), task, task.own_scale(), progress=False)
         found = scores_of(task, outcome)[metric]
-        low, high = intervals(task, outcome, [metric], draws=200)[metric]
+        low, high = intervals(task, outcome, [metric], draws=200).get(metric, (1.0, 1.0))  # none where all is right
         assert low <= found <= high
         chance = outcome.truth.mean() if kind is TaskKind.MULTILABEL else 1 / 3
         if made is Shuffled:
