@@ -62,7 +62,8 @@ def held_out_of(checkpoint: Path, given: HeldOut | None = None) -> HeldOut:
 
     Raises UsageError as `split_of` does, and where nobody tells by which tiles the weights were chosen.
     """
-    split, chosen_by = split_of(checkpoint, given and given.split), origin_of(checkpoint).chosen_by
+    split = split_of(checkpoint, given.split if given else None)
+    chosen_by = origin_of(checkpoint).chosen_by
     if chosen_by is None:
         raise UsageError(
             f"{checkpoint} is the best model of a run that chose it by held-out tiles, and does not say which, for it "
