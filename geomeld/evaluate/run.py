@@ -132,7 +132,8 @@ def menu_of(request: Request, cache: Path, held_out: HeldOut | None) -> tuple[di
         menu |= geobench_tasks(request.geobench, request.partition, request.neighbours, cache / "statistics")
     if request.dataset is not None and (request.tasks or request.protocols):
         asked, unasked = simulated_menu(request.dataset, held_out or HeldOut(Split()), cache / "truth")
-        menu |= asked | unasked
+        menu.update(asked)
+        menu.update(unasked)
     found = chosen(menu, request.tasks)
     openers = {name: opener for name, opener in found.items() if not isinstance(opener, str)}
     return openers, {name: why for name, why in found.items() if isinstance(why, str)}
