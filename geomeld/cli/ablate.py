@@ -82,7 +82,7 @@ def main(argv: list[str]) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     with alone(options.out):
         remove_partials(options.out)
-        run_all(runs, dataset, options.device, _side_by_side(options))
+        run_all(runs, dataset, _device(options.device), _side_by_side(options))
         table = _measured(options, runs, dataset)
         page = write_page(table, _said(options, runs), options.out / "table.html")
     if options.json:

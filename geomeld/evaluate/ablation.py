@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,9 +14,9 @@ from tqdm import tqdm
 from geomeld.core.draw import generator
 from geomeld.core.pool import in_order
 from geomeld.dataset import Dataset
-from geomeld.evaluate.bootstrap import resampled
+from geomeld.evaluate.bootstrap import bounds, resampled
 from geomeld.evaluate.encoder import Encoder
-from geomeld.evaluate.jobs import Job, outcome_scores
+from geomeld.evaluate.jobs import Job, outcome_of, outcome_scores
 from geomeld.evaluate.kept import Arrays, once
 from geomeld.evaluate.metrics import main_metric, scores_of
 from geomeld.evaluate.outcome import Outcome
@@ -26,6 +27,7 @@ from geomeld.evaluate.retrieval import pairs_of
 from geomeld.evaluate.score import Score, write_scores
 from geomeld.evaluate.task import Task, TaskKind
 from geomeld.evaluate.tiles import Sides, features, fingerprint_of
+from geomeld.models.threads import one_thread
 from geomeld.models.weights import load_model
 
 DRAWS = 1000
@@ -100,24 +102,18 @@ class Contest:
 
         Raises what protocols raise.
         """
-        encoder = contender.open()
-        found = dict(self._on_task(contender, encoder, task) for task in self.tasks.values())
-        return found | _retrieval(contender, encoder, self)
+        with one_thread() if self.device == "cpu" else nullcontext():
+            encoder = contender.open()
+            found = dict(self._on_task(contender, encoder, task) for task in self.tasks.values())
+            return found | _retrieval(contender, encoder, self)
 
     def _on_task(self, contender: Contender, encoder: Encoder, task: Task) -> tuple[Column, Measured]:
         job = Job(contender.title, encoder, task, self.protocols[task.kind], "own", contender.seed)
-        path = job.path(self.results)
-        if path.exists():
-            outcome = Outcome.load(path)
-        else:
-            outcome = job.protocol.run(
-                contender.open, task, job.seed, self.results.cache, self.device, statistics=job.scale, progress=False
-            )
-            path.parent.mkdir(parents=True, exist_ok=True)
-            outcome.save(path)
+        outcome = outcome_of(job, contender.open, self.device, self.results, progress=False)
         if not job.is_done(self.results):
             scores = outcome_scores(task, outcome)
-            keep_part(path.with_suffix(ENDING), [replace(score, encoder=contender.title) for score in scores])
+            path = job.path(self.results).with_suffix(ENDING)
+            keep_part(path, [replace(score, encoder=contender.title) for score in scores])
         return _measured(task, outcome)
 
 
@@ -170,7 +166,7 @@ def _retrieval(contender: Contender, encoder: Encoder, contest: Contest) -> dict
 def _score(
     contender: Contender, encoder: Encoder, column: Column, measured: Measured, data: str, chance: float
 ) -> Score:
-    low, high = (float(v) for v in np.percentile(measured.draws, (2.5, 97.5)))
+    low, high = bounds(measured.draws) or (None, None)
     return Score(
         column.task, column.protocol, column.metric, measured.value, low, high, contender.seed, column.n,
         contender.title, encoder.identity, data, baseline=chance, baseline_name="chance", commit=code(),

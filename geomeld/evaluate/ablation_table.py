@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from geomeld.core.draw import generator
 from geomeld.evaluate.ablation import Column, Measured, Measurements
+from geomeld.evaluate.bootstrap import bounds
 
 INTERVAL = (2.5, 97.5)
 """Percentiles."""
@@ -20,12 +21,14 @@ class Cell:
 
     mean: float
     """Over seeds, 0..1."""
-    low: float
-    """95 % interval over seeds and test images."""
-    high: float
+    low: float | None
+    """95 % interval over seeds and test images; None where every draw agrees."""
+    high: float | None
     seeds: tuple[float, ...]
 
     def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{100 * self.mean:.1f}"
         return f"{100 * self.mean:.1f} ({100 * self.low:.1f} to {100 * self.high:.1f})"
 
 
@@ -71,9 +74,9 @@ class AblationTable:
         seeds = self.measured[column].get(row)
         if not seeds:
             return None
-        low, high = np.nanpercentile(_over_seeds(row, seeds), INTERVAL)
+        low, high = bounds(_over_seeds(row, seeds)) or (None, None)
         values = tuple(m.value for m in seeds)
-        return Cell(float(np.mean(values)), float(low), float(high), values)
+        return Cell(float(np.mean(values)), low, high, values)
 
     @cached_property
     def steps(self) -> list[Step]:

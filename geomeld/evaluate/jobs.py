@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -88,7 +88,8 @@ def run_tasks(asked: Asked, results: Results, *, alone: bool = True) -> list[Lef
     broken: dict[str, str] = {}
     for job in announced(jobs, results, broken):
         try:
-            scores = outcome_scores(job.task, outcome_of(job, asked.device, results))
+            fresh = partial(open_encoder, job.spec, job.encoder.bands)
+            scores = outcome_scores(job.task, outcome_of(job, fresh, asked.device, results))
         except DatasetError as error:
             broken[job.task.name] = str(error)
             continue
@@ -194,15 +195,16 @@ def _seconds_left(jobs: Sequence[Job], took: Mapping[str, Sequence[float]]) -> s
     return f"  (about {seconds / 60:.0f} min left)" if seconds >= 90 else f"  (about {seconds:.0f} s left)"
 
 
-def outcome_of(job: Job, device: str, results: Results) -> Outcome:
-    """The outcome of a job: the one that is kept, else computed now and kept."""
+def outcome_of(
+    job: Job, fresh: Callable[[], Encoder], device: str, results: Results, *, progress: bool = True
+) -> Outcome:
+    """The outcome of a job: the one that is kept, else computed now on an encoder that `fresh` opens, and kept."""
     path = job.path(results)
     if path.exists():
         return Outcome.load(path)
     outcome = job.protocol.run(
-        partial(open_encoder, job.spec, job.encoder.bands),
-        job.task, job.seed, results.cache, device, statistics=job.scale,
-    )  # fmt: skip
+        fresh, job.task, job.seed, results.cache, device, statistics=job.scale, progress=progress
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     outcome.save(path)
     return outcome

@@ -68,10 +68,11 @@ def bars(rows: Sequence[str], columns: Sequence[Bars]) -> Figure:
         for y, (values, mean, low, high) in enumerate(
             zip(column.values, column.means, column.lows, column.highs, strict=True)
         ):
-            if mean is None or low is None or high is None:
+            if mean is None:
                 continue
             axes.barh(y, 100 * mean, color="#7a9cc6", height=0.7)
-            axes.plot([100 * low, 100 * high], [y, y], color="#222222", linewidth=1.4)
+            if low is not None and high is not None:
+                axes.plot([100 * low, 100 * high], [y, y], color="#222222", linewidth=1.4)
             axes.plot(100 * np.asarray(values), np.full(len(values), y), "o", color="#c0504d", markersize=3.5)
         axes.set_yticks(range(len(rows)), rows if n % across == 0 else [""] * len(rows))
         axes.set_ylim(len(rows) - 0.5, -0.5)

@@ -4,19 +4,19 @@ on."""
 import multiprocessing
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
-import torch
 from tqdm import tqdm
 
 from geomeld.batch import Batch
 from geomeld.core.errors import Terminated
 from geomeld.core.pool import as_they_come
 from geomeld.dataset import Dataset
+from geomeld.models.threads import one_thread
 from geomeld.models.weights import WEIGHTS
 from geomeld.pretrain.claim import RUN, claim
 from geomeld.pretrain.config import PretrainConfig
@@ -51,7 +51,7 @@ class Run:
             return 0
 
 
-def run_all(runs: Sequence[Run], dataset: Dataset, device: str = "auto", workers: int = 1) -> None:
+def run_all(runs: Sequence[Run], dataset: Dataset, device: str = "cpu", workers: int = 1) -> None:
     """Pretrain what is not finished, with one bar over all runs on stderr.
 
     `workers`: runs side by side, each in a process of its own. On a CPU every run has one thread, so that its losses
@@ -83,23 +83,12 @@ def _steps(run: Run, dataset: Dataset) -> int:
 
 def _train(dataset: Dataset, device: str, run: Run) -> None:
     try:
-        with _one_thread():
+        with one_thread() if device == "cpu" else nullcontext():
             pretrain(run.config, dataset, run.out, device=device, watch=_Silent())
     except (KeyboardInterrupt, Terminated):
         if multiprocessing.parent_process() is None:
             raise
         os._exit(1)  # its state is saved; a worker that lived on would take the next run
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums over several threads depend on their number."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

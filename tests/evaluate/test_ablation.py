@@ -2,23 +2,28 @@
 
 import html
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from geomeld.cli.ablate import main
 from geomeld.core.draw import generator
 from geomeld.core.errors import CheckpointError, UsageError
 from geomeld.evaluate import ablation
-from geomeld.evaluate.ablation import Column, Measured
+from geomeld.evaluate.ablation import Column, Contender, Contest, Measured
 from geomeld.evaluate.ablation_report import markdown, text
 from geomeld.evaluate.ablation_table import AblationTable
 from geomeld.evaluate.protocols import FrozenProtocol
+from geomeld.evaluate.results import Results
 from geomeld.evaluate.score import read_scores
+from geomeld.evaluate.spectrum import Spectrum
 from geomeld.evaluate.tasks import simulated
+from geomeld.figures.ablation_page import Bars, bars
 from geomeld.loader import Augment
 from geomeld.pretrain import loop
 from geomeld.recipes import series
@@ -86,6 +91,14 @@ def test_the_verdict_on_known_truths() -> None:
     assert alone.details() == ["task: nothing to compare."]
 
 
+def test_no_interval_stands_where_every_draw_agrees() -> None:
+    right = [Measured(1.0, np.ones(DRAWS))] * 2
+    table = AblationTable({COLUMN: {"mp_mae": right}}, ("mp_mae",), ORDER)
+    assert str(table.cell("mp_mae", COLUMN)) == "100.0"
+    (axes,) = bars(["mp_mae"], [Bars("task", "metric", [(1.0,)], [1.0], [None], [None])]).axes
+    assert [bar.get_width() for bar in axes.patches] == [100]
+
+
 def test_the_variants_differ_in_what_they_learn_and_in_nothing_else() -> None:
     for shared in (small(epochs=3, seed=2), large()):
         found = table3(shared)
@@ -139,8 +152,29 @@ def test_a_series_takes_over_what_is_there_and_refuses_what_is_not_its_own(
     assert len(begun) == 1
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    assert torch.get_num_threads() == 2, "whoever computed in another number of them has put it back"
+    torch.set_num_threads(before)
+
+
+def test_read_outs_compute_in_one_thread(tmp_path: Path, two_threads: None) -> None:
+    """As those do that have a process of their own: numbers are the same however many stand side by side."""
+    dataset, seen = tiny_dataset(tmp_path / "dataset", 2), []
+
+    def opened() -> Spectrum:
+        seen.append(torch.get_num_threads())
+        return Spectrum(("B4",))
+
+    Contest({}, {}, dataset, (), Results(tmp_path)).measure(Contender("any", 0, opened))
+    assert seen == [1]
+
+
 @pytest.mark.slow
-def test_runs_side_by_side_are_the_same_bytes(tmp_path: Path) -> None:
+def test_runs_side_by_side_are_the_same_bytes(tmp_path: Path, two_threads: None) -> None:
     dataset = tiny_dataset(tmp_path / "dataset", 8, captions=True)
     shared = replace(small(epochs=2), batch_size=3, augment=Augment(crop=32))
     made = {}
